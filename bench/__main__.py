@@ -1,0 +1,5 @@
+"""``python -m bench``: the benchmarks."""
+
+from bench.run import main
+
+main()

@@ -1,0 +1,491 @@
+"""Budgets by lease: holds are taken in memory from slices of the shared windows.
+
+INVARIANT: settled + held ≤ limit at every instant over all workers. A worker admits
+against what the database granted it (granted − spent − held, per level, all levels
+or none); Σ granted is committed, and committed passes no limit. What a worker has
+been granted counts as held until it gives it back or its journal has been read.
+
+One sync at a time talks to the database: it carries every hold that waits, in order,
+and everything to give back. While it is under way its windows are frozen, so that
+nobody overtakes who waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.adapters.store_sql.budgets import (
+    Blocked,
+    Fenced,
+    Level,
+    Synced,
+    Writer,
+    contended,
+    standings,
+    sync,
+)
+from gateway.adapters.store_sql.engine import Store, StoreUnavailable
+from gateway.core.budget import Ask, Key, enlarged, further, refuse, unavailable
+from gateway.core.errors import Code, Refusal
+from gateway.core.values import Hold, Want
+from gateway.ports import Standing
+
+_IDLE_TICKS = 10
+_FACTOR = 9
+_FACTOR_MOST = 9 * 2**10
+_BATCH = 500
+_EXCEEDED_NS = 2_000_000_000
+_ANSWER_S = 5.0
+"""Seconds that a call waits for the database before it counts as away."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Exceeded:
+    """A refusal that stays true: spend only grows within a window.
+
+    Kept for a short while, so that an app that hammers an exhausted budget does not
+    hammer the database.
+    """
+
+    limit: int
+    amount: int
+    spent: int
+    held: int
+    until: int
+
+
+@dataclass(slots=True)
+class _Slice:
+    """This worker's part of one window. Amounts in the unit."""
+
+    unit: str
+    resets: int
+    limit: int
+    granted: int = 0
+    spent: int = 0
+    held: int = 0
+    committed: int = 0  # over all workers, as of the last sync
+    frozen: int = 0  # syncs under way and holds that wait: nobody overtakes them
+    give: bool = False  # return what is free at the next sync
+    unsure: bool = False  # an answer was lost: the store may have granted more than we know
+    used: bool = True  # since the last tick
+    idle: int = 0
+    factor: int = _FACTOR  # how many holds' worth to lease beyond need
+    leased: float = 0.0  # when more was last leased, monotonic seconds
+    exceeded: _Exceeded | None = None
+
+    @property
+    def free(self) -> int:
+        return self.granted - self.spent - self.held
+
+
+@dataclass(slots=True)
+class _Waiting:
+    ask: Ask
+    future: asyncio.Future[Refusal | None]
+
+
+class LeasedBudgets:
+    """Implements :class:`gateway.ports.Budgets` over a Store. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        writer: str,
+        *,
+        place: str = "",
+        host: str = "",
+        renew_s: float = 1.0,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._store = store
+        self._writer = Writer(id=writer, place=place, host=host)
+        self._renew_s = renew_s
+        self._now = now
+        self._slices: dict[Key, _Slice] = {}
+        self._holds: dict[str, Hold] = {}
+        self._reserving: dict[str, asyncio.Future[Refusal | None]] = {}
+        self._queue: list[_Waiting] = []
+        self._syncing: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._dirty = False
+        self.reachable = True
+        """Whether the last sync reached the store, for ``/status``."""
+
+    # ------------------------------------------------------------------- port
+
+    async def reserve(self, hold_id: str, wants: tuple[Want, ...]) -> Hold | Refusal:
+        """Hold every amount on every level, or nothing; see :class:`gateway.ports.Budgets`."""
+        existing = self._holds.get(hold_id)
+        if existing is not None:
+            return existing
+        hold = Hold(id=hold_id, wants=wants)
+        if not self._take(wants):
+            refusal = self._known_exceeded(wants) or await self._wait_once(hold_id, wants)
+            if refusal is not None:
+                return refusal
+            # Where the same id was asked for twice at once, the first may be settled by now.
+            return self._holds.get(hold_id, hold)
+        self._holds[hold_id] = hold
+        return hold
+
+    async def _wait_once(self, hold_id: str, wants: tuple[Want, ...]) -> Refusal | None:
+        """Wait in the queue, or for the same hold that waits there already."""
+        first = self._reserving.get(hold_id)
+        if first is not None:
+            return await asyncio.shield(first)
+        first = self._reserving[hold_id] = asyncio.get_running_loop().create_future()
+        refusal: Refusal | None = unavailable()  # if this is cancelled, the others ask again
+        try:
+            refusal = await self._wait(hold_id, wants)
+            if refusal is None:
+                self._holds[hold_id] = Hold(id=hold_id, wants=wants)
+            return refusal
+        finally:
+            del self._reserving[hold_id]
+            first.set_result(refusal)
+
+    async def top_up(self, hold: Hold, amounts: Mapping[str, int]) -> Hold | Refusal:
+        """Enlarge a hold on every level or not at all. A settled hold cannot be enlarged."""
+        current = self._holds.get(hold.id)
+        if current is None:
+            raise ValueError(f"hold `{hold.id}` is settled: reserve anew")
+        more = further(current, amounts)
+        if not self._take(more):
+            refusal = self._known_exceeded(more) or await self._wait(f"{hold.id}+", more)
+            if refusal is not None:
+                return refusal
+        latest = self._holds.get(hold.id)
+        if latest is None:  # settled while this waited
+            self._release(more)
+            raise ValueError(f"hold `{hold.id}` is settled: reserve anew")
+        larger = enlarged(latest, amounts)
+        self._holds[hold.id] = larger
+        return larger
+
+    def settle(self, hold: Hold, actual: Mapping[str, int]) -> None:
+        """Turn a hold into spend, in memory, once; a second settle does nothing.
+
+        Spend beyond the hold is booked all the same and told to the store at once.
+        """
+        current = self._holds.pop(hold.id, None)
+        if current is None:
+            return
+        for want in current.wants:
+            part = self._slices[want.budget, want.window]
+            part.held -= want.amount
+            part.spent += actual.get(want.budget, 0)
+            free = part.granted - part.spent - part.held
+            if free < 0:
+                self._dirty = True
+            elif free and part.limit - part.committed < 20 * want.amount:
+                # Near the limit somebody else may be waiting for just this.
+                part.give = True
+                self._dirty = True
+        if self._dirty:
+            self._kick()
+
+    async def standing(self, budgets: Sequence[Want]) -> list[Standing]:
+        """Return where windows stand over all workers. Raises StoreUnavailable, a BudgetsUnavailable."""
+        keys = sorted({(want.budget, want.window) for want in budgets})
+        writer = self._writer.id
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                found = await self._store.ask(lambda connection: standings(connection, keys, but=writer))
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer in time") from None
+        return [self._standing(want, found.get((want.budget, want.window), (0, 0))) for want in budgets]
+
+    def _standing(self, want: Want, row: tuple[int, int]) -> Standing:
+        committed, spent = row
+        part = self._slices.get((want.budget, want.window))
+        own = part.spent if part is not None else 0
+        # An overrun that the store has not heard of yet counts as well.
+        unheard = max(0, -part.free) if part is not None else 0
+        return Standing(
+            budget=want.budget,
+            window=want.window,
+            resets=want.resets,
+            unit=want.unit,
+            limit=want.limit,
+            spent=spent + own,
+            held=max(0, committed + unheard - spent - own),
+        )
+
+    # ----------------------------------------------------------------- memory
+
+    def _take(self, wants: tuple[Want, ...]) -> bool:
+        """Hold from the slices without asking anybody, on all levels or none."""
+        parts = self._slices
+        fits = True
+        for want in wants:
+            part = parts.get((want.budget, want.window))
+            if part is None:
+                fits = False
+                continue
+            if want.limit != part.limit:
+                # A lowered limit stops new holds: what is free goes back, and the store
+                # decides under the new limit. Looked at on every level, refused or not.
+                if want.limit < part.limit:
+                    part.give = True
+                part.limit = want.limit
+            if part.frozen or (
+                want.amount and (part.give or part.granted - part.spent - part.held < want.amount)
+            ):
+                fits = False
+        if not fits:
+            return False
+        for want in wants:
+            part = parts[want.budget, want.window]
+            part.held += want.amount
+            part.used = True
+        return True
+
+    def _release(self, wants: tuple[Want, ...]) -> None:
+        for want in wants:
+            self._slices[want.budget, want.window].held -= want.amount
+
+    # ---------------------------------------------------------------- waiting
+
+    async def _wait(self, hold_id: str, wants: tuple[Want, ...]) -> Refusal | None:
+        """Queue for the next sync; return None once held, or why not."""
+        parts = [self._part(want) for want in wants]
+        waiting = _Waiting(Ask(hold_id=hold_id, wants=wants), asyncio.get_running_loop().create_future())
+        for part in parts:
+            part.frozen += 1
+        self._queue.append(waiting)
+        self._kick()
+        try:
+            # A database that hangs must not hang a call: the sync goes on, this hold does not wait.
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._answer(waiting)
+        except TimeoutError:
+            self.reachable = False
+            return unavailable()
+        finally:
+            for part in parts:
+                part.frozen -= 1
+
+    async def _answer(self, waiting: _Waiting) -> Refusal | None:
+        future = waiting.future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # INVARIANT: who goes away holds nothing, also when the answer came just before.
+            if future.done() and not future.cancelled() and future.result() is None:
+                self._release(waiting.ask.wants)
+            raise
+
+    def _part(self, want: Want) -> _Slice:
+        key = (want.budget, want.window)
+        part = self._slices.get(key)
+        if part is None:
+            part = self._slices[key] = _Slice(unit=want.unit, resets=want.resets, limit=want.limit)
+        return part
+
+    def _kick(self) -> None:
+        if self._syncing is None:
+            self._syncing = asyncio.get_running_loop().create_task(self._sync_all())
+
+    async def _sync_all(self) -> None:
+        """Sync until nobody waits and nothing is to be told."""
+        try:
+            # Holds that come in the same turn of the loop share one statement.
+            await asyncio.sleep(0)
+            while self._queue or self._dirty:
+                batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+                batch = [waiting for waiting in batch if not waiting.future.done()]
+                self._dirty = False
+                if not await self._sync(batch) and not self._queue:
+                    break
+        finally:
+            self._syncing = None
+            if self._queue:
+                self._kick()
+
+    async def _sync(self, batch: list[_Waiting]) -> bool:
+        asks = [waiting.ask for waiting in batch]
+        keys = {(want.budget, want.window) for ask in asks for want in ask.wants}
+        keys |= {key for key, part in self._slices.items() if part.give or part.free < 0}
+        if not keys:
+            return True
+        parts = {key: self._slices[key] for key in keys}
+        levels = [
+            Level(
+                key=key,
+                unit=part.unit,
+                resets_us=part.resets // 1000,
+                floor=part.spent + part.held,
+                give=part.give,
+                factor=part.factor,
+            )
+            for key, part in parts.items()
+        ]
+        giving = [part for part in parts.values() if part.give]
+        for part in parts.values():
+            part.frozen += 1
+            part.give = False  # a settle may ask again while this is under way
+        now_us = self._now() // 1000
+        writer = self._writer
+        try:
+            synced = await self._store.run(lambda c: sync(c, writer, levels, asks, now_us=now_us))
+        except (StoreUnavailable, Fenced):
+            self.reachable = False
+            self._fail(batch, parts, giving)
+            return False
+        except BaseException:
+            self._fail(batch, parts, giving)
+            raise
+        finally:
+            for part in parts.values():
+                part.frozen -= 1
+        self.reachable = True
+        self._apply(batch, parts, synced)
+        return True
+
+    def _fail(self, batch: list[_Waiting], parts: Mapping[Key, _Slice], giving: list[_Slice]) -> None:
+        """The database is away: holds are served from slices if they fit, else refused."""
+        for part in parts.values():
+            part.unsure = True
+        for part in giving:
+            # Whether it was given back is not known: it is not ours until the next sync
+            # says so. INVARIANT: memory never believes in more than the store granted.
+            part.granted = min(part.granted, part.spent + part.held)
+        for waiting in batch:
+            if waiting.future.done():
+                continue
+            fits = all(self._part(want).free >= want.amount for want in waiting.ask.wants)
+            if fits:
+                self._hold(waiting.ask.wants)
+            waiting.future.set_result(None if fits else unavailable())
+
+    def _apply(self, batch: list[_Waiting], parts: Mapping[Key, _Slice], synced: Synced) -> None:
+        for key, part in parts.items():
+            part.granted = synced.granted[key]
+            part.unsure = False
+            part.committed = synced.committed[key]
+            self._pace(part)
+            if part.free < 0:  # it overran further while the sync was under way
+                self._dirty = True
+        for waiting, verdict in zip(batch, synced.verdicts, strict=True):
+            if waiting.future.done():  # gone while it waited: what was leased for it is free now
+                self._dirty = self._give_back(waiting.ask.wants) or self._dirty
+                continue
+            if verdict.blocked is None:
+                self._hold(waiting.ask.wants)
+                waiting.future.set_result(None)
+            else:
+                waiting.future.set_result(self._refusal(synced.blocked[verdict.hold_id]))
+
+    def _pace(self, part: _Slice) -> None:
+        """Lease more at once where leases come fast: a few statements per second at any rate."""
+        now = time.monotonic()
+        if now - part.leased < self._renew_s:
+            part.factor = min(2 * part.factor, _FACTOR_MOST)
+        else:
+            part.factor = max(part.factor // 2, _FACTOR)
+        part.leased = now
+
+    def _hold(self, wants: tuple[Want, ...]) -> None:
+        for want in wants:
+            part = self._part(want)
+            part.held += want.amount
+            part.used = True
+
+    def _give_back(self, wants: tuple[Want, ...]) -> bool:
+        for want in wants:
+            self._part(want).give = True
+        return bool(wants)
+
+    def _refusal(self, blocked: Blocked) -> Refusal:
+        want = blocked.want
+        part = self._part(want)
+        now = self._now()
+        spent = blocked.spent + part.spent
+        held = max(0, blocked.committed - spent)
+        refusal = refuse(want, spent=spent, held=held, now=now)
+        if refusal.code is Code.BUDGET_EXCEEDED:
+            part.exceeded = _Exceeded(want.limit, want.amount, spent, held, now + _EXCEEDED_NS)
+        return refusal
+
+    def _known_exceeded(self, wants: tuple[Want, ...]) -> Refusal | None:
+        now = self._now()
+        for want in wants:
+            part = self._slices.get((want.budget, want.window))
+            known = part.exceeded if part is not None else None
+            if (
+                known is not None
+                and now < known.until
+                and want.limit == known.limit
+                and want.amount >= known.amount
+            ):
+                return refuse(want, spent=known.spent, held=known.held, now=now)
+        return None
+
+    # -------------------------------------------------------------- renewal
+
+    def start(self) -> None:
+        """Begin to return what is not used. Call on the event loop that reserves."""
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._renew_s)
+            with contextlib.suppress(StoreUnavailable):
+                await self.renew()
+
+    async def renew(self) -> None:
+        """Give back what is idle, out of date, or wanted by others; once per second."""
+        now = self._now()
+        flagged: set[Key] = set()
+        candidates = [key for key, part in self._slices.items() if part.free > 0]
+        if candidates:
+            flagged = await self._store.ask(lambda c: contended(c, candidates, now_us=now // 1000))
+        for key, part in list(self._slices.items()):
+            part.idle = 0 if part.used else part.idle + 1
+            part.used = False
+            over = now >= part.resets
+            if part.unsure or (part.free > 0 and (over or key in flagged or part.idle >= _IDLE_TICKS)):
+                part.give = True
+                self._dirty = True
+            if part.free < 0:
+                self._dirty = True
+            if over and part.free == 0 and part.held == 0 and not (part.frozen or part.unsure):
+                del self._slices[key]
+        if self._dirty:
+            self._kick()
+
+    async def flush(self) -> None:
+        """Give back all that is free and wait until it is done or the store is found away."""
+        for part in self._slices.values():
+            if part.free > 0 or part.unsure:
+                part.give = True
+        self._dirty = True
+        self._kick()
+        while self._syncing is not None:
+            await asyncio.shield(self._syncing)
+
+    async def close(self) -> None:
+        """Stop renewing and give back what is free. Holds that are open stay held."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+            self._ticking = None
+        await self.flush()
+
+    # ----------------------------------------------------------------- status
+
+    @property
+    def held(self) -> int:
+        """How many holds are open in this worker."""
+        return len(self._holds)
+
+    def room(self) -> dict[str, int]:
+        """Return what may still be held without the store, per budget, for ``/status``."""
+        return {key[0]: max(0, part.free) for key, part in self._slices.items()}

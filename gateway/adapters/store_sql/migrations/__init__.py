@@ -1,0 +1,1 @@
+"""Alembic's folder: ``versions`` holds the history of the schema, oldest first."""
