@@ -133,6 +133,11 @@ class ReplyStream:
         return self._status in {SERVED, CUT}
 
     @property
+    def failing(self) -> bool:
+        """Whether the stream broke: what is still to come of it tells the app so."""
+        return self._status == FAILED or self._running.failed is not None
+
+    @property
     def altered(self) -> bool:
         """Whether text may be held back, so that :meth:`settle` has something to say."""
         return self._running.altered

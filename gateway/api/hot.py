@@ -35,7 +35,7 @@ Scope = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[MutableMapping[str, object]]]
 Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
 Subscribe = Callable[[Callable[[], None]], None]
-Keep = Callable[[Headers, bytes], Awaitable[None]]
+Keep = Callable[[Headers, bytes | None], Awaitable[None]]
 
 log = logging.getLogger("gateway.hot")
 
@@ -268,26 +268,31 @@ class HotSurface:
     async def _run_once(self, call: Call, name: str, secret: str, send: Send) -> None:
         finished = False
 
-        async def keep(headers: Headers, body: bytes) -> None:
+        async def keep(headers: Headers, body: bytes | None) -> None:
             nonlocal finished
+            if finished:
+                return
             finished = True
-            text = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in headers)
-            kept = StoredReply(status=200, headers=text, body=body)
+            kept = None
+            if body is not None:
+                text = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in headers)
+                kept = StoredReply(status=200, headers=text, body=body)
             await self._idempotency.finish(call.caller, name, secret, kept)
 
         try:
             reply = await self._pipeline.handle(call)
             await self._write(reply, reply_headers(reply, call), send, keep)
         except GatewayError as stop:
+            await keep([], None)
             await self._refuse(stop.refusal, send, call.id)
         finally:
-            if not finished:
-                await self._idempotency.finish(call.caller, name, secret, None)
+            await keep([], None)
 
     async def _write(self, reply: Reply, headers: Headers, send: Send, keep: Keep | None = None) -> None:
         """Write a reply. ``keep`` is given it before its end is sent, so that a retry finds it.
 
-        A stream that failed in its middle is no answer and is not kept.
+        A stream that failed in its middle is no answer: ``keep`` is given None before the app can
+        read of the failure, so that its retry never meets a call that is "still running".
         """
         if isinstance(reply.body, Mapping):
             body = orjson.dumps(reply.body)
@@ -304,6 +309,8 @@ class HotSurface:
                 settler = Settler(reply.body, send, kept=parts if keep is not None else None)
             async for events in reply.body:
                 pinger.sent = True
+                if keep is not None and reply.body.failing:
+                    await keep(headers, None)
                 if settler is not None:
                     await settler.write(events)
                     continue
@@ -313,8 +320,8 @@ class HotSurface:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             if settler is not None:
                 await settler.stop()
-            if keep is not None and reply.body.ended_well:
-                await keep(headers, b"".join(parts))
+            if keep is not None:
+                await keep(headers, b"".join(parts) if reply.body.ended_well else None)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
             if self._lifecycle.cutting:
