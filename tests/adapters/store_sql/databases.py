@@ -9,8 +9,9 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from gateway.adapters.store_sql import Store
+from gateway.adapters.store_sql.every_table import metadata
 from gateway.adapters.store_sql.schema import migrate
-from gateway.adapters.store_sql.tables import budget_windows, metadata, slices
+from gateway.adapters.store_sql.tables import budget_windows, slices
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from gateway.adapters.store_sql import Store, schema
+from gateway.adapters.store_sql.every_table import metadata
 from gateway.adapters.store_sql.schema import HEAD, SchemaMismatch, check, current, migrate
-from gateway.adapters.store_sql.tables import metadata
 from tests.adapters.store_sql.databases import sqlite_url
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Float, Numeric
 
 from gateway.adapters.store_sql import tables
-from gateway.adapters.store_sql.tables import metadata
+from gateway.adapters.store_sql.every_table import metadata
 from gateway.core.record import BUCKETS
 
 

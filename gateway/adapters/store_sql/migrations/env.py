@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gateway.adapters.store_sql.tables import metadata
+from gateway.adapters.store_sql.every_table import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

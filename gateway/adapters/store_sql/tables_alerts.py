@@ -1,0 +1,6 @@
+"""Which alerts were given, once per threshold and window.
+
+Same rules as :mod:`gateway.adapters.store_sql.tables`: units by suffix, no Numeric, no Float.
+"""
+
+from __future__ import annotations

@@ -1,0 +1,6 @@
+"""Sums of the ledger, kept ready for reports.
+
+Same rules as :mod:`gateway.adapters.store_sql.tables`: units by suffix, no Numeric, no Float.
+"""
+
+from __future__ import annotations
