@@ -413,6 +413,7 @@ async def _pool(
         timeout_ms=settings.detectors.timeout_ms,
         tenant=tenant,
         confinement=confinement,
+        models=settings.detectors.models,
     )
     await pool.start()
     stack.push_async_callback(pool.close)

@@ -212,6 +212,13 @@ class Detectors:
         "inline",
     )
     processes: int = _setting(_integer(1, 64), "Presidio processes per worker.", 1)
+    ner_en: str | None = _setting(
+        _string,
+        "Another model for names in English: a spaCy package or folder, `transformers:FOLDER` or "
+        "`gliner:FOLDER`. It must lie on this machine. Unset: the one that comes along.",
+        None,
+    )
+    ner_fr: str | None = _setting(_string, "The same for names in French.", None)
     timeout_ms: int = _setting(
         _integer(10, 60_000),
         "Time for one detection. Then the call counts as not scanned and is refused.",
@@ -235,6 +242,12 @@ class Detectors:
         "before anything is decided about them.",
         None,
     )
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The models for names that are not the ones that come along, by language."""
+        named = {"en": self.ner_en, "fr": self.ner_fr}
+        return {language: model for language, model in named.items() if model is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

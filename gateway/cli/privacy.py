@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -47,6 +48,8 @@ _names = click.option(
     default=True,
     help="Ask the language models for names, places and organisations too [on].",
 )
+_ner_en = click.option("--ner-en", metavar="MODEL", help="Another model for English, as `detectors.ner_en`.")
+_ner_fr = click.option("--ner-fr", metavar="MODEL", help="Another model for French, as `detectors.ner_fr`.")
 _tuning = click.option(
     "--tuning", type=click.Path(path_type=Path, dir_okay=False), help="The file of `detectors.tuning`."
 )
@@ -55,15 +58,18 @@ _tuning = click.option(
 @command.command("scan")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @_names
+@_ner_en
+@_ner_fr
 @_tuning
-def scan(file: IO[str], *, names: bool, tuning: Path | None) -> None:
+def scan(file: IO[str], *, names: bool, ner_en: str | None, ner_fr: str | None, tuning: Path | None) -> None:
     """Print what is found in FILE (`-` for standard input) as JSON lines.
 
     A line is `{"id", "spans": [{"start", "end", "label", "score"}]}`. FILE is one text, or JSON
     lines `{"id", "text"}`. The text itself is not printed.
     """
     texts = list(_texts(file.read(), str(file.name)))
-    found = _found([text for _, text, _ in texts], names=names, tuning=tuning)
+    looked = _Looked(names=names, models=_models(ner_en, ner_fr), tuning=tuning)
+    found = _found([text for _, text, _ in texts], looked)
     for (name, _, _), spans in zip(texts, found, strict=True):
         shown = [
             {"start": span.start, "end": span.end, "label": span.kind, "score": span.score} for span in spans
@@ -74,13 +80,22 @@ def scan(file: IO[str], *, names: bool, tuning: Path | None) -> None:
 @command.command("eval")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @_names
+@_ner_en
+@_ner_fr
 @_tuning
 @click.option("--labels", help="Kinds that count, with commas [all that are marked].")
 @click.option(
     "--same", multiple=True, metavar="KIND=KIND", help="Count one kind as another: address=location."
 )
 def evaluate(
-    file: IO[str], *, names: bool, tuning: Path | None, labels: str | None, same: Sequence[str]
+    file: IO[str],
+    *,
+    names: bool,
+    ner_en: str | None,
+    ner_fr: str | None,
+    tuning: Path | None,
+    labels: str | None,
+    same: Sequence[str],
 ) -> None:
     """Score detection on FILE: JSON lines `{"text", "spans": [{"start", "end", "label"}]}`.
 
@@ -94,8 +109,9 @@ def evaluate(
     marked = [spans for _, _, spans in texts]
     kinds = frozenset(labels.split(",")) if labels else frozenset(s.kind for spans in marked for s in spans)
     kinds = frozenset(alike.get(kind, kind) for kind in kinds)
+    looked = _Looked(names=names, models=_models(ner_en, ner_fr), tuning=tuning)
     start = time.monotonic()
-    found = _found([text for _, text, _ in texts], names=names, tuning=tuning)
+    found = _found([text for _, text, _ in texts], looked)
     click.echo(report(score(texts, found, kinds, alike), time.monotonic() - start))
 
 
@@ -168,11 +184,24 @@ def _object(row: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _found(texts: Sequence[str], *, names: bool, tuning: Path | None) -> list[list[Span]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """How to look: with the language models or without, which ones, and tuned how."""
+
+    names: bool
+    models: Mapping[str, str]
+    tuning: Path | None
+
+
+def _models(ner_en: str | None, ner_fr: str | None) -> dict[str, str]:
+    return {language: named for language, named in (("en", ner_en), ("fr", ner_fr)) if named}
+
+
+def _found(texts: Sequence[str], looked: _Looked) -> list[list[Span]]:
     """Return what is found in each text; ends the command where a detector cannot start."""
 
     async def ask() -> list[list[Span]]:
-        async with _detector(names=names, tuning=tuning) as detector:
+        async with _detector(looked) as detector:
             found: list[list[Span]] = []
             for at in range(0, len(texts), _BATCH):
                 batch = [Text(text=text) for text in texts[at : at + _BATCH]]
@@ -187,21 +216,21 @@ def _found(texts: Sequence[str], *, names: bool, tuning: Path | None) -> list[li
 
 
 @asynccontextmanager
-async def _detector(*, names: bool, tuning: Path | None) -> AsyncIterator[Detector]:
+async def _detector(looked: _Looked) -> AsyncIterator[Detector]:
     from gateway.adapters.detectors.inline import InlineDetector  # noqa: PLC0415 (only when used)
     from gateway.adapters.detectors.layered import LayeredDetector  # noqa: PLC0415
     from gateway.adapters.detectors.presidio import PresidioPool  # noqa: PLC0415
     from gateway.adapters.detectors.tuning import TunedDetector, TuningError, load_tuning  # noqa: PLC0415
 
     detector: Detector = InlineDetector()
-    pool = PresidioPool(timeout_ms=60_000) if names else None
+    pool = PresidioPool(timeout_ms=60_000, models=looked.models) if looked.names else None
     if pool is not None:
         await pool.start()
         detector = LayeredDetector(detector, pool)
     try:
-        if tuning is not None:
+        if looked.tuning is not None:
             try:
-                detector = TunedDetector(detector, load_tuning(tuning))
+                detector = TunedDetector(detector, load_tuning(looked.tuning))
             except TuningError as wrong:
                 stop(str(wrong))
         yield detector

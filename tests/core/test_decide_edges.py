@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.decide import applies, closed, in_scope, judge, known, passes, unmet
+from gateway.core.classify import classify
+from gateway.core.decide import applies, closed, decide, in_scope, judge, known, passes, permits, unmet
 from gateway.core.rules import Exemption, Obligations, Scope, Subject
 from tests import spine
 
@@ -164,3 +165,55 @@ def test_a_caller_outside_passes_no_deployment_at_all(tmp_path, place, outside):
     assert passes(alone, asked, snapshot, now=spine.NOW) == (0 if outside else None)
     here = sum(1 << snapshot.deployments[name].index for name in ("ca", "ca_on"))
     assert passes(both, asked, snapshot, now=spine.NOW) == (0 if outside else here)
+
+
+def test_an_exemption_for_a_purpose_is_not_for_a_call_that_names_none(tmp_path):
+    """What softens a rule must match for sure: doubt is no."""
+    exemption = Exemption(
+        scope=Scope(purposes=frozenset({"research"})), data=None, passes={}, owner="j.roy", until=100,
+        until_day="2026-12-15", at="policy.yaml:1",
+    )  # fmt: skip
+    snapshot = spine.snapshot(tmp_path)
+    assert applies(exemption, subject(purpose="research"), snapshot, now=1)
+    assert not applies(exemption, subject(purpose=None), snapshot, now=1)
+
+
+def test_a_layer_around_a_rule_must_match_too():
+    """A unit's rule is for the unit alone, whoever else its own scope would fit."""
+    scope = Scope(within=Scope(uses=frozenset({"embeddings"})))
+    assert not in_scope(scope, subject(), None, "maple-bank", doubt=True)
+    assert in_scope(scope, subject(use="embeddings"), None, "maple-bank", doubt=False)
+
+
+def test_a_use_that_nobody_serves_permits_nobody(tmp_path):
+    """Not even the deployment with the first bit."""
+    snapshot = spine.snapshot(tmp_path)
+    asked = subject(use="no such use", labels=frozenset({"public"}))
+    assert judge(asked, snapshot, now=spine.NOW, candidates=tuple(snapshot.deployments)).permitted == ()
+
+
+def test_a_rule_that_only_warns_speaks_of_whom_it_would_have_refused(tmp_path):
+    """And is silent where everything that is permitted passes it."""
+    made = spine.snapshot(tmp_path)
+    soft = tuple(replace(rule, shadow=True) if rule.id == "CA-1" else rule for rule in made.rules.rules)
+    snapshot = replace(made, rules=replace(made.rules, rules=soft, memo={}))
+    inside = judge(subject(), snapshot, now=spine.NOW, candidates=("ca", "ca_on"))
+    outside = judge(subject(), snapshot, now=spine.NOW, candidates=("ca", "us"))
+    assert "us" in outside.permitted
+    assert "CA-1" in outside.warnings
+    assert "CA-1" not in inside.warnings
+    last = judge(subject(), snapshot, now=spine.NOW, candidates=("us",))
+    assert "CA-1" in last.warnings
+
+
+def test_a_newer_snapshot_adds_the_labels_of_the_app_of_today(tmp_path):
+    """The check at the socket, after a reload: the same labels and more, so it permits the same or less."""
+    made = spine.snapshot(tmp_path)
+    call = spine.Spine(made).call()
+    labelled = classify(call, (), made, detectors_failed=False)
+    decision = decide(labelled, made, now=spine.NOW, decision_id="d")
+    assert permits(decision, "ca", made, now=spine.NOW)
+    newer = replace(made, hash="another")
+    assert permits(decision, "ca", newer, now=spine.NOW)
+    apps = {**made.apps, "teller": replace(made.apps["teller"], data=("no such",))}
+    assert not permits(decision, "ca", replace(newer, apps=apps), now=spine.NOW)

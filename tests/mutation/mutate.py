@@ -35,7 +35,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/core/test_decide_edges.py",
         "tests/core/test_decide.py",
     ),
-    "policy/prove": ("tests/policy/test_prove_edges.py", "tests/policy/test_prove.py"),
+    "policy/prove": (
+        "tests/policy/test_prove_reach.py",
+        "tests/policy/test_prove_edges.py",
+        "tests/policy/test_prove.py",
+    ),
 }
 """Module → the tests that hold it, the quick ones first."""
 

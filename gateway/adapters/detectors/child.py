@@ -28,19 +28,23 @@ def _refuse(event: str, _: tuple[object, ...]) -> None:
         raise WayOutClosed(event)
 
 
-def main() -> int:
-    """Serve until standard input ends. The exit status is 3 if the engine cannot serve."""
+def main(named: dict[str, str]) -> int:
+    """Serve until standard input ends. The exit status is 3 if the engine cannot serve.
+
+    ``named`` holds the models that settings name, by language.
+    """
     sys.addaudithook(_refuse)
     logging.disable(logging.CRITICAL)  # Presidio logs what it analyses
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     # Imported here: the hook must be there before any library is.
     from gateway.adapters.detectors.frames import frame  # noqa: PLC0415
+    from gateway.adapters.detectors.ner_models import NoSuchModel  # noqa: PLC0415
     from gateway.adapters.detectors.presidio_engine import NotReady, PresidioEngine  # noqa: PLC0415
 
     try:
-        engine = PresidioEngine()
-    except (NotReady, ImportError, OSError, WayOutClosed) as failure:
+        engine = PresidioEngine(named)
+    except (NotReady, NoSuchModel, ImportError, OSError, WayOutClosed) as failure:
         _write(sink, frame({"ready": False, "why": f"{type(failure).__name__}: {failure}"[:300]}))
         return 3
     _write(sink, frame({"ready": True}))
@@ -68,4 +72,4 @@ def _write(sink: BinaryIO, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(dict(pair.split("=", 1) for pair in sys.argv[1:])))

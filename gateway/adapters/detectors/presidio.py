@@ -17,7 +17,7 @@ import os
 import secrets
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -54,7 +54,8 @@ class PresidioPool(Detector):
     characters to analyse add :data:`PER_THOUSAND_MS` to it. ``waiting`` is
     how many requests may queue before further ones are refused at once; ``cached`` is how
     many texts' results are kept, for ``tenant`` only. ``command`` starts another child program, for tests;
-    ``confinement`` keeps children from the network.
+    ``confinement`` keeps children from the network; ``models`` names other models by language
+    (:mod:`.ner_models`).
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class PresidioPool(Detector):
         start_timeout_s: float = 60.0,
         command: Sequence[str] = _CHILD,
         confinement: Confinement = UNCONFINED,
+        models: Mapping[str, str] | None = None,
     ) -> None:
         if unknown := sorted(kinds - KNOWN):
             raise ValueError(f"unknown kinds `{', '.join(unknown)}`; known are {', '.join(sorted(KNOWN))}")
@@ -77,7 +79,9 @@ class PresidioPool(Detector):
         self._timeout = timeout_ms / 1000
         self._most_waiting = waiting
         self._start_timeout = start_timeout_s
-        self._command = confinement.command(command)
+        named = [f"{language}={model}" for language, model in sorted((models or {}).items())]
+        self._name = "+".join((NAME, *named))
+        self._command = confinement.command([*command, *named])
         self._idle: asyncio.Queue[_Child] = asyncio.Queue()
         self._all: set[_Child] = set()
         self._dead: set[_Child] = set()  # killed, not yet reaped
@@ -87,7 +91,7 @@ class PresidioPool(Detector):
         self._cached = cached
         self._cache: OrderedDict[bytes, tuple[Span, ...]] = OrderedDict()
         # INVARIANT: an answer is found again only by the tenant and the detector version that made it.
-        made_by = f"{tenant}\0{NAME}\0{patterns.NAME}".encode("utf-8", "surrogatepass")
+        made_by = f"{tenant}\0{self._name}\0{patterns.NAME}".encode("utf-8", "surrogatepass")
         self._cache_key = hmac.digest(secrets.token_bytes(32), made_by, "sha256")
 
     @property
@@ -99,8 +103,8 @@ class PresidioPool(Detector):
     @property
     @override
     def name(self) -> str:
-        """Presidio and its version line."""
-        return NAME
+        """Presidio, its version line, and the models that a setting names."""
+        return self._name
 
     @property
     def alive(self) -> int:
@@ -209,7 +213,9 @@ class PresidioPool(Detector):
         spans = answer["spans"]
         if answer["id"] != child.asked or not isinstance(spans, list) or len(spans) != len(texts):
             raise ValueError("an answer to another question")
-        return [_spans(raw, len(text.text), kinds) for raw, text in zip(spans, texts, strict=True)]
+        return [
+            _spans(raw, len(text.text), kinds, self._name) for raw, text in zip(spans, texts, strict=True)
+        ]
 
     async def _read(self, child: _Child) -> dict[str, object]:
         source = child.process.stdout
@@ -290,7 +296,7 @@ def _kill(child: _Child) -> None:
             child.process.kill()
 
 
-def _spans(raw: object, size: int, kinds: frozenset[str]) -> tuple[Span, ...]:
+def _spans(raw: object, size: int, kinds: frozenset[str], name: str) -> tuple[Span, ...]:
     """Check one text's spans: positions inside it, kinds that were asked for."""
     if not isinstance(raw, list):
         raise TypeError("spans that are no list")
@@ -298,5 +304,5 @@ def _spans(raw: object, size: int, kinds: frozenset[str]) -> tuple[Span, ...]:
     for kind, start, end, score in raw:
         if kind not in kinds or not 0 <= start < end <= size:
             raise ValueError("a span outside its text")
-        spans.append(Span(kind=kind, start=start, end=end, score=int(score), detector=NAME))
+        spans.append(Span(kind=kind, start=start, end=end, score=int(score), detector=name))
     return tuple(spans)

