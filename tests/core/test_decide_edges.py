@@ -188,8 +188,13 @@ def test_a_layer_around_a_rule_must_match_too():
 def test_a_use_that_nobody_serves_permits_nobody(tmp_path):
     """Not even the deployment with the first bit."""
     snapshot = spine.snapshot(tmp_path)
-    asked = subject(use="no such use", labels=frozenset({"public"}))
-    assert judge(asked, snapshot, now=spine.NOW, candidates=tuple(snapshot.deployments)).permitted == ()
+    first = next(name for name, one in snapshot.deployments.items() if one.index == 0)
+    for label in ("client", "public"):
+        asked = subject(labels=frozenset({label}))
+        served = judge(asked, snapshot, now=spine.NOW, candidates=(first,))
+        nobody = judge(replace(asked, use="no such use"), snapshot, now=spine.NOW, candidates=(first,))
+        assert (nobody.mask, nobody.permitted) == (0, ())
+        assert served.permitted == (first,)
 
 
 def test_a_rule_that_only_warns_speaks_of_whom_it_would_have_refused(tmp_path):
@@ -215,5 +220,9 @@ def test_a_newer_snapshot_adds_the_labels_of_the_app_of_today(tmp_path):
     assert permits(decision, "ca", made, now=spine.NOW)
     newer = replace(made, hash="another")
     assert permits(decision, "ca", newer, now=spine.NOW)
+    # What the call was labelled with stays, though the app of today is registered for less.
+    apps = {**made.apps, "teller": replace(made.apps["teller"], data=("public",))}
+    assert permits(decision, "ca", replace(newer, apps=apps), now=spine.NOW)
+    assert not permits(decision, "us", replace(newer, apps=apps), now=spine.NOW)
     apps = {**made.apps, "teller": replace(made.apps["teller"], data=("no such",))}
     assert not permits(decision, "ca", replace(newer, apps=apps), now=spine.NOW)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.policy.compile import compile_bundle
@@ -72,6 +74,7 @@ def test_only_what_serves_the_use_and_whose_facts_are_fresh_is_reached():
     """A use that nobody serves reaches nothing; facts that are past their day neither."""
     assert reach(use="embeddings") == AWAY
     assert reach(use="files") == 0
+    assert reach(use="no such use") == 0
     assert reach(now=NOW + 100 * DAY_NS) == 0
 
 
@@ -191,7 +194,7 @@ def test_a_fact_that_ends_now_has_ended():
 def test_apps_to_whom_other_rules_or_exceptions_apply_are_of_another_kind():
     """Answers are shared only where nothing tells two apps apart."""
     rules = ALLOW + SOFT + "  - {id: T, says: s, for: {app: two}, must: {vendor: v}}\n"
-    exception = EXCEPTION.format(scope=", app: three")
+    exception = EXCEPTION.format(scope=", app: three, purpose: p")
     loaded = written(
         policy=f"{HEAD}rules:\n{rules}{exception}", deployments=DEPLOYMENTS, connections=CONNECTIONS,
         routes=ROUTES,
@@ -200,6 +203,8 @@ def test_apps_to_whom_other_rules_or_exceptions_apply_are_of_another_kind():
     )  # fmt: skip
     snapshot = compile_bundle(loaded, now=NOW)
     reaches = Reaches(snapshot, now=NOW)
+    purposeful = replace(snapshot.apps["three"], id="five", purpose="q")
+    assert reaches.kind(purposeful, "chat") != reaches.kind(snapshot.apps["three"], "chat")
     kinds = {name: reaches.kind(app, "chat") for name, app in snapshot.apps.items()}
     assert kinds["one"] == kinds["four"]
     assert len({kinds["one"], kinds["two"], kinds["three"]}) == 3

@@ -11,13 +11,17 @@ Most of a text is not even read: a name has a capital, or stands after a word su
 and a token's answer depends on four tokens on each side of it. What is far from such words is left
 out, which spares more than half of ordinary prose (`everything` turns this off).
 
+How spaCy cuts what stands between two white spaces depends on nothing around it, so that is kept
+too, and a text of known words never meets the tokenizer.
+
 The weights are read from the loaded model. Whatever has another architecture than the one
 known here is refused (`NotThisModel`), and a self-test compares spans with spaCy's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +33,10 @@ PAD = 4
 """Empty rows between texts: as many as the layers look aside, so that texts do not mix."""
 
 KEPT = 30_000
-"""Words whose embeddings are kept (384 bytes each); then all are forgotten."""
+"""Words whose embeddings are kept (384 bytes each), and as many cuts; then all are forgotten."""
+
+LONG = 40
+"""Characters from which on what stands between two white spaces is cut anew each time."""
 
 
 SMALL = frozenset(
@@ -60,11 +67,27 @@ class NotThisModel(Exception):
 
 
 class Entity(NamedTuple):
-    """A named entity: token ``start`` to before token ``end``, and the model's own label."""
+    """A named entity: its first character to before ``end``, and the model's own label."""
 
     start: int
     end: int
     label: str
+
+
+class Words(NamedTuple):
+    """A text cut into tokens: where each starts and ends, and the row of its embedding."""
+
+    starts: list[int]
+    ends: list[int]
+    rows: NDArray[np.intp]
+
+
+class _Cut(NamedTuple):
+    """What stands between two white spaces, cut: starts, ends, rows."""
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    rows: tuple[int, ...]
 
 
 class _Layer(NamedTuple):
@@ -82,7 +105,7 @@ class _Layer(NamedTuple):
         # The three pieces stand one after the other, so each is a contiguous block.
         best = np.maximum(pieces[:, :width], pieces[:, width : 2 * width])
         np.maximum(best, pieces[:, 2 * width :], out=best)
-        best -= best.mean(axis=1, keepdims=True)
+        best -= np.add.reduce(best, axis=1, keepdims=True) / width
         spread = np.einsum("ij,ij->i", best, best)
         spread /= width
         spread += 1e-8
@@ -93,7 +116,8 @@ class _Layer(NamedTuple):
         return done
 
 
-_PLAIN, _WORD, _CUE, _CAPITAL = range(4)
+_PLAIN, _WORD, _CUE, _CAPITAL, _SPACE = range(5)
+_CHUNKS = re.compile(r"\S+|\s+")
 
 
 class _Run(NamedTuple):
@@ -120,7 +144,8 @@ class FastNer:
             self._read(ner)
         except (KeyError, ValueError, IndexError, AttributeError, StopIteration) as wrong:
             raise NotThisModel(f"{type(wrong).__name__}: {wrong}") from None
-        self._rows: dict[int, int] = {}
+        self._rows: dict[str, int] = {}
+        self._cuts: dict[str, _Cut] = {}
         self._kept = np.zeros((1024, self._mix.gain.shape[0]), dtype=np.float32)
         self._named = np.zeros(1024, dtype=np.int8)
 
@@ -179,47 +204,57 @@ class FastNer:
         self._out = self._moves.index("O")
         self._units = [k for k, name in enumerate(self._moves) if name[0] != "B"]
 
-    def docs(self, texts: Sequence[str]) -> list[Any]:
-        """Tokenize texts."""
-        return [self._nlp.make_doc(text) for text in texts]
-
-    def entities(self, docs: Sequence[Any]) -> list[list[Entity]]:
-        """Return the entities of each tokenized text."""
-        found: list[list[Entity]] = [[] for _ in docs]
-        rows_of = [self._known(doc) for doc in docs]
-        runs = [
-            _Run(owner, start, stop, core)
-            for owner, rows in enumerate(rows_of)
-            for start, stop, core in _stretches(self._may_begin(rows))
-        ]
-        if not runs:
-            return found
-        rows, at = self._embedded(runs, rows_of)
-        width = rows.shape[1]
-        for layer in self._deep:
-            wide = np.zeros((rows.shape[0], 3 * width), dtype=np.float32)
-            wide[1:, :width] = rows[:-1]
-            wide[:, width : 2 * width] = rows
-            wide[:-1, 2 * width :] = rows[1:]
-            rows = rows + layer(wide)
-        self._decode(docs, runs, at, rows, found)
+    def words(self, texts: Sequence[str]) -> list[Words]:
+        """Cut texts into tokens, as spaCy's tokenizer does, and embed the words that are new."""
+        if max(len(self._rows), len(self._cuts)) > KEPT:
+            self._rows.clear()
+            self._cuts.clear()
+        cuts = self._cuts
+        chunked = [list(_chunks(text)) for text in texts]
+        fresh = {chunk for chunks in chunked for _, chunk in chunks if chunk not in cuts}
+        learned = self._cut(fresh) if fresh else cuts
+        found: list[Words] = []
+        for chunks in chunked:
+            starts: list[int] = []
+            ends: list[int] = []
+            rows: list[int] = []
+            for at, chunk in chunks:
+                cut = cuts.get(chunk) or learned[chunk]
+                rows += cut.rows
+                if len(cut.rows) == 1:
+                    starts.append(at)
+                    ends.append(at + cut.ends[0])
+                else:
+                    starts += [at + start for start in cut.starts]
+                    ends += [at + end for end in cut.ends]
+            found.append(Words(starts, ends, np.array(rows, dtype=np.intp)))
         return found
 
-    def _known(self, doc: Any) -> NDArray[np.intp]:
-        """Return where the embeddings of a text's words are kept, after embedding new ones."""
-        table = doc.to_array(self._columns)
-        if len(self._rows) > KEPT:
-            self._rows.clear()
-        orths = table[:, 0].tolist()
-        fresh = [k for k, orth in enumerate(orths) if orth not in self._rows]
-        if fresh:
-            self._learn(table[fresh])
-        return np.array([self._rows[orth] for orth in orths], dtype=np.intp)
+    def _cut(self, chunks: Iterable[str]) -> dict[str, _Cut]:
+        """Cut chunks that were not met before, embed their words, and keep the short ones."""
+        docs = [(chunk, self._nlp.make_doc(chunk)) for chunk in chunks]
+        self._learn([doc for _, doc in docs])
+        made: dict[str, _Cut] = {}
+        for chunk, doc in docs:
+            starts = tuple([token.idx for token in doc])
+            words = [token.text for token in doc]
+            ends = tuple([start + len(word) for start, word in zip(starts, words, strict=True)])
+            made[chunk] = _Cut(starts, ends, tuple([self._rows[word] for word in words]))
+        self._cuts.update({chunk: cut for chunk, cut in made.items() if len(chunk) < LONG})
+        return made
 
-    def _learn(self, table: NDArray[np.uint64]) -> None:
-        """Embed words that were not seen before."""
-        _, first = np.unique(table[:, 0], return_index=True)
-        table = table[first]
+    def _learn(self, docs: Sequence[Any]) -> None:
+        """Embed the words of tokenized texts that were not seen before."""
+        new: dict[str, NDArray[np.uint64]] = {}
+        for doc in docs:
+            table = doc.to_array(self._columns)
+            for token in doc:
+                word = token.text
+                if word not in self._rows and word not in new:
+                    new[word] = table[token.i]
+        if not new:
+            return
+        table = np.stack(list(new.values()))
         parts = []
         for (seed, weights, _), column in zip(self._embeds, range(1, table.shape[1]), strict=True):
             keys = self._ops.hash(np.ascontiguousarray(table[:, column]), seed) % weights.shape[0]
@@ -236,11 +271,30 @@ class FastNer:
             self._kept = np.concatenate([self._kept, np.zeros_like(self._kept)])
             self._named = np.concatenate([self._named, np.zeros_like(self._named)])
         self._kept[at : at + len(made)] = made
-        strings = self._nlp.vocab.strings
-        for k, orth in enumerate(table[:, 0].tolist(), at):
-            self._rows[orth] = k
-            word = strings[orth]
+        for k, word in enumerate(new, at):
+            self._rows[word] = k
             self._named[k] = _sort(word)
+
+    def entities(self, words: Sequence[Words]) -> list[list[Entity]]:
+        """Return the entities of each tokenized text."""
+        found: list[list[Entity]] = [[] for _ in words]
+        runs = [
+            _Run(owner, start, stop, core)
+            for owner, one in enumerate(words)
+            for start, stop, core in _stretches(self._may_begin(one.rows))
+        ]
+        if not runs:
+            return found
+        rows, at = self._embedded(runs, [one.rows for one in words])
+        width = rows.shape[1]
+        for layer in self._deep:
+            wide = np.zeros((rows.shape[0], 3 * width), dtype=np.float32)
+            wide[1:, :width] = rows[:-1]
+            wide[:, width : 2 * width] = rows
+            wide[:-1, 2 * width :] = rows[1:]
+            rows = rows + layer(wide)
+        self._decode(words, runs, at, rows, found)
+        return found
 
     def _may_begin(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Tell near which tokens a name may begin: words with a capital, and words after a cue."""
@@ -265,7 +319,7 @@ class FastNer:
         return rows, starts
 
     def _decode(
-        self, docs: Sequence[Any], runs: Sequence[_Run], starts: Sequence[int], rows: Matrix,
+        self, words: Sequence[Words], runs: Sequence[_Run], starts: Sequence[int], rows: Matrix,
         found: list[list[Entity]],
     ) -> None:  # fmt: skip
         """Add the entities of each run to those of its text."""
@@ -275,13 +329,13 @@ class FastNer:
         start = self._scores(free + self._outside)[:, self._start]
         best = start.argmax(axis=1).tolist()
         for run, first in zip(runs, starts, strict=True):
-            doc = docs[run.owner]
+            text = words[run.owner]
             shift = first - run.start  # of a token's row
-            whole = run.stop == len(doc)
+            whole = run.stop == len(text.starts)
             at = run.start
             while at < run.stop:
                 move = best[shift + at]
-                if move == self._out or not run.core[at - run.start] or doc[at].is_space:
+                if move == self._out or not run.core[at - run.start] or self._named[text.rows[at]] == _SPACE:
                     at += 1
                     continue
                 if whole and at == run.stop - 1 and self._moves[move][0] == "B":
@@ -293,7 +347,7 @@ class FastNer:
                 at += 1
                 if name[0] == "B":
                     at = self._end(begin, run, shift=shift, free=free, rows=rows, label=name[2:])
-                found[run.owner].append(Entity(begin, at, name[2:]))
+                found[run.owner].append(Entity(text.starts[begin], text.ends[at - 1], name[2:]))
 
     def _end(self, begin: int, run: _Run, *, shift: int, free: Matrix, rows: Matrix, label: str) -> int:
         """Return where an entity that begins at a token ends: only two moves compete inside it."""
@@ -318,8 +372,20 @@ class FastNer:
         return scores
 
 
+def _chunks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield what spaCy cuts by itself: what stands between white space, and more of that than one space."""
+    for found in _CHUNKS.finditer(text):
+        at, chunk = found.start(), found.group()
+        if at and chunk[0] == " ":
+            at, chunk = at + 1, chunk[1:]
+        if chunk:
+            yield at, chunk
+
+
 def _sort(word: str) -> int:
     low = word.lower()
+    if word.isspace():
+        return _SPACE
     if not word[:1].isalpha():
         return _PLAIN
     if word.isupper() and len(word) > 1:
@@ -338,19 +404,21 @@ def _stretches(named: NDArray[np.bool_]) -> Iterator[tuple[int, int, NDArray[np.
     depends on :data:`PAD` tokens on each side of it, which are read too. INVARIANT: what is
     left out changes no answer near a capital.
     """
-    at = np.flatnonzero(named)
-    if not at.size:
+    at = np.flatnonzero(named).tolist()
+    if not at:
         return
     size = named.shape[0]
     core = np.zeros(size, dtype=np.bool_)
-    for shift in range(-PAD, PAD + 1):
-        core[np.clip(at + shift, 0, size - 1)] = True
-    breaks = np.flatnonzero(np.diff(at) > 6 * PAD)
-    firsts = [int(at[0]), *(int(at[k + 1]) for k in breaks)]
-    lasts = [*(int(at[k]) for k in breaks), int(at[-1])]
-    for first, last in zip(firsts, lasts, strict=True):
-        start, stop = max(0, first - 2 * PAD), min(size, last + 2 * PAD + 1)
-        yield start, stop, core[start:stop]
+    first = last = at[0]
+    for here in at:
+        core[max(0, here - PAD) : here + PAD + 1] = True
+        if here - last > 6 * PAD:
+            start, stop = max(0, first - 2 * PAD), min(size, last + 2 * PAD + 1)
+            yield start, stop, core[start:stop]
+            first = here
+        last = here
+    start, stop = max(0, first - 2 * PAD), min(size, last + 2 * PAD + 1)
+    yield start, stop, core[start:stop]
 
 
 def _layer(maxout: Any, norm: Any) -> _Layer:

