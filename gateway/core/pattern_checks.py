@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.core import checksums
+from gateway.core.national import country_of
 
 BEFORE = 60
 AFTER = 30
@@ -70,8 +71,12 @@ _CONTEXT = {
         r"national (?:id|insurance|identity)(?: number| no)?|nino|ni number|nir|"
         r"num[ée]ro de s[ée]curit[ée] sociale|"
         r"s[ée]curit[ée] sociale|dni|nie|nif|bsn|burgerservicenummer|pesel|personnummer|codice fiscale|"
-        r"identity (?:card|number)|carte d'identit[ée]|steuer-?id|rijksregister(?:nummer)?|"
-        r"tax (?:id|number)|insurance number"
+        r"identity (?:card|number)|carte d'identit[ée]|steuer[- ]?id|rijksregister(?:nummer)?|"
+        r"tax (?:id|number)|insurance number|personal (?:id|identity|number)|egn|егн|cnp|oib|"
+        r"rodn[ée] [čc][íi]slo|amka|αμκα|ppsn?|emšo|emso|asmens kodas|isikukood|hetu|"
+        r"henkil[öo]tunnus|cpr|personas kods|svnr|"
+        r"sozialversicherungsnummer|sv[- ]nummer|idnr|num[ée]ro national|registre national|"
+        r"cart[ãa]o de cidad[ãa]o|contribuinte|num[ée]ro fiscal"
     ),
     "card": _words(r"card|visa|mastercard|amex|credit|debit|carte|cr[ée]dit|d[ée]bit|cvv|pan"),
     "postal": _words(
@@ -108,7 +113,10 @@ _CUES = {
     "national": (
         "national", "nino", "ni num", "nir", "sécurité", "securite", "securité", "sécurite", "dni", "nie",
         "nif",
-        "bsn", "burger", "pesel", "personnum", "codice", "identi", "steuer", "rijks", "tax", "insurance",
+        "bsn", "burger", "pesel", "person", "codice", "identi", "steuer", "rijks", "tax", "insurance",
+        "egn", "егн", "rodn", "cnp", "oib", "amka", "αμκα", "pps", "emšo", "emso", "asmens", "isikukood",
+        "hetu", "henkil", "cpr", "svnr", "nummer", "idnr", "numéro", "numero", "registre", "cidad",
+        "contribuinte",
     ),
     "card": (
         "card", "visa", "amex", "credit", "debit", "carte", "crédit", "débit", "cvv", "pan",
@@ -386,6 +394,19 @@ def check_national(match: re.Match[str], text: str, context: str) -> Hit | None:
     else:
         proven = size in {10, 12} and close and checksums.luhn(bare[-10:])
     return _hit("national_id", match, 95 if close else 76) if proven else None
+
+
+def check_european(match: re.Match[str], text: str, context: str) -> Hit | None:
+    """Accept a national number of an EU country beside its word, by that country's own check."""
+    if not _bounded(match, text) or not near("national", match, text, context):
+        return None
+    found = match.group().upper()
+    while found:
+        if country_of(found):
+            return Hit("national_id", match.start(), match.start() + len(found), 95)
+        # A number that stands behind it was taken along: leave out what follows the last space.
+        found = found.rpartition(" ")[0]
+    return None
 
 
 def check_street(match: re.Match[str], text: str, _: str) -> Hit | None:

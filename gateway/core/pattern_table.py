@@ -18,6 +18,7 @@ from gateway.core.pattern_checks import (
     check_card,
     check_coordinates,
     check_email,
+    check_european,
     check_health,
     check_iban,
     check_ipv4,
@@ -211,6 +212,14 @@ NUMBERS: tuple[Recognizer, ...] = (
         "national_id", re.compile(r"(?:\d{9}|\d{6}(?:\d{2})?[-+.]?\d{3}[.-]?\d{1,2})(?!\d)"),
         check_national, digits=9,
         needs="national",
+    ),
+    Recognizer(
+        "national_id",
+        re.compile(
+            r"(?:\d{6}[-+A-Fa-fU-Yu-y]\d{3}[0-9A-Ya-y]|\d{7}[A-Wa-w][A-Ia-iWw]?|\d{8} ?\d ?[A-Za-z0-9]{2}\d"
+            r"|\d{2,4}[ ./-]?\d{2,4}[ ./-]?\d{2,6}(?:[ .-]\d{2,5}){0,2})(?![A-Za-z0-9])"
+        ),
+        check_european, digits=7, needs="national",
     ),
     Recognizer(
         "coordinates",
