@@ -23,7 +23,7 @@ from gateway.core.snapshot import Snapshot
 from gateway.policy.bundle import Bundle
 from gateway.policy.cases import run, subject_for
 from gateway.policy.compile import compile_bundle
-from gateway.policy.coverage import coverage, shadowed
+from gateway.policy.coverage import coverage, shadowed, sourced
 from gateway.policy.load import load_bundle
 from gateway.policy.problems import PolicyErrors, did_you_mean
 from gateway.policy.prove import TEMPLATES, prove_sentence
@@ -66,7 +66,11 @@ for _one in (*policy_publish.COMMANDS, due, vendors):
 def check(folder: Path, *, strict: bool) -> None:
     """Say what is wrong in the files, with file, line and the nearest right word."""
     bundle, snapshot, now = _open(folder)
-    warnings = [*bundle.warnings, *review(bundle, snapshot, now=now), *shadowed(snapshot, now=now)]
+    warnings = [
+        *bundle.warnings,
+        *review(bundle, snapshot, now=now),
+        *shadowed(snapshot, now=now, apart=sourced(bundle)),
+    ]
     for warning in warnings:
         click.echo(f"{'error' if strict else 'warning'}: {warning}", err=strict)
     if strict and warnings:
@@ -159,7 +163,7 @@ def prove(folder: Path, sentence: tuple[str, ...], toml: Path | None) -> None:
     settings = settings_of(toml)
     # A terminal that declares no place runs no process: then the proof is about the bundle alone.
     declared = toml is not None or settings.place != UNKNOWN_PLACE
-    kept = sinks(settings) if declared else ()
+    kept = sinks(settings, snapshot.alerts) if declared else ()
     if sentence:
         asked = " ".join(sentence)
         proofs = [prove_sentence(asked, "as asked", bundle, snapshot, now=now, sinks=kept)]

@@ -45,10 +45,22 @@ def coverage(bundle: Bundle, snapshot: Snapshot) -> Coverage:
     )
 
 
-def shadowed(snapshot: Snapshot, *, now: int) -> list[Problem]:
-    """Return warnings of rules that refuse nothing which other rules do not refuse already."""
+def sourced(bundle: Bundle) -> frozenset[str]:
+    """Return the rules that name their source: a law, a contract, a regulator's letter."""
+    rules = [*bundle.policy.rules, *(rule for unit in bundle.units for rule in unit.value.rules)]
+    return frozenset(rule.id for rule in rules if rule.source is not None)
+
+
+def shadowed(snapshot: Snapshot, *, now: int, apart: frozenset[str] = frozenset()) -> list[Problem]:
+    """Return warnings of rules that refuse nothing which other rules do not refuse already.
+
+    Rules in ``apart`` stand for a source of their own, and stay when the other rule goes: two laws
+    that ask for the same thing are no mistake.
+    """
     found: list[Problem] = []
     for rule in snapshot.rules.rules:
+        if rule.id in apart:
+            continue
         if rule.passes is None or not rule.refuses or rule.caller_must_be_in is not None:
             continue
         alone, others = _refused(rule, snapshot, now=now)

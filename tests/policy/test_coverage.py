@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from gateway.policy.coverage import coverage, shadowed
+from gateway.policy.coverage import coverage, shadowed, sourced
 from tests.policy.written import NOW, bundle, compiled, snapshot, written
 
 POLICY = """policy: p
@@ -40,6 +40,15 @@ def test_a_rule_that_another_makes_needless():
     assert str(warning).startswith(
         "policy.yaml:6:1 the rule `WIDE` refuses nothing that NARROW would not refuse"
     )
+
+
+def test_two_laws_may_ask_for_the_same_thing():
+    """A rule that names its source stands for it, and stays when the other law changes: no warning."""
+    plain = {**REST, "policy": POLICY.format(wide="a", place="Wide")}
+    assert sourced(written(**plain)) == frozenset()
+    named = {**plain, "policy": plain["policy"].replace("id: WIDE,", "id: WIDE, source: Act s. 17,")}
+    assert sourced(written(**named)) == {"WIDE"}
+    assert shadowed(compiled(**named), now=NOW, apart=sourced(written(**named))) == []
 
 
 def test_a_rule_that_does_something_alone_is_not_shadowed():
