@@ -14,12 +14,14 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import __version__
+from gateway.adapters import gpu_windows
 from gateway.adapters.adoption import Adoption
+from gateway.adapters.alerts import Alerts, Sender, Watched
 from gateway.adapters.chance import Chance
 from gateway.adapters.children import Confinement, probe
 from gateway.adapters.clock import SystemClock
@@ -37,12 +39,16 @@ from gateway.adapters.keyring import FileKeyRing
 from gateway.adapters.keys import KeySnapshot
 from gateway.adapters.leases import LeasedBudgets
 from gateway.adapters.projector import Projector
+from gateway.adapters.reserved_capacity import ReservedCapacity
 from gateway.adapters.store_sql import Store, StoreUnavailable
 from gateway.adapters.store_sql.feedback import project_feedback
 from gateway.adapters.store_sql.schema import check, migrate
+from gateway.adapters.store_sql.suspensions import project_overrun
 from gateway.adapters.store_sql.withdrawals import project_mismatch
+from gateway.adapters.suspensions import Suspensions
 from gateway.adapters.telemetries import Telemetries
 from gateway.adapters.telemetry_prometheus import PrometheusTelemetry, metrics_dir
+from gateway.adapters.tokenizer import BundledTokenizer
 from gateway.adapters.transport import Outgoing, Transport
 from gateway.adapters.upstreams import Upstreams
 from gateway.adapters.upstreams.secrets import Secrets
@@ -54,6 +60,7 @@ from gateway.api.errors import render, status_of
 from gateway.api.health import Health, Lifecycle
 from gateway.api.hot import HotSurface, Limits
 from gateway.api.later import Later
+from gateway.api.money_status import books_report
 from gateway.api.status import Control, NotWired, Report, assert_wired, policy_report
 from gateway.core.errors import Code, Refusal
 from gateway.core.ids import (
@@ -74,7 +81,7 @@ from gateway.policy.problems import Problem
 from gateway.policy.sinks import sinks
 from gateway.policy.stored import Keeper, judges, source_of
 from gateway.policy.watch import NotAccepted, Offered, PolicySource
-from gateway.ports import ContentStore, ContentUnavailable, Detector, Telemetry
+from gateway.ports import ContentStore, ContentUnavailable, Detector, Journal, JournalUnavailable, Telemetry
 from gateway.settings import UNKNOWN_PLACE, Settings, environment, read_admin_tokens
 from gateway.vaulting import Vault
 
@@ -92,7 +99,11 @@ ENDPOINTS = (
     anthropic_messages.ENDPOINT,
     anthropic_messages.COUNT_TOKENS,
 )
-HANDLERS = {"feedback": project_feedback, "place.mismatch": project_mismatch}
+HANDLERS = {
+    "feedback": project_feedback,
+    "place.mismatch": project_mismatch,
+    "deployment.overrun": project_overrun,
+}
 POLICY_POLL_S = 1.0
 ADOPT_EVERY_S = 3.0
 HEAL_EVERY_S = 1.0
@@ -216,6 +227,27 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
     withdrawals = Withdrawals(store, tenant=snapshot.tenant)
     conversations = SqlConversations(store, clock, conversation_key(root, snapshot.tenant))
 
+    # Who is told, and what billed beyond its bound.
+    alerts = Alerts(
+        store,
+        Watched(
+            snapshot=lambda: source.snapshot,
+            budgets=budgets,
+            journal=lambda: journal.broken,
+            writer=journal.writer,
+            place=settings.place,
+        ),
+        Sender(
+            transport,
+            Secrets(environment()),
+            clock,
+            ca=str(settings.ca_bundle) if settings.ca_bundle else None,
+        ),
+        clock=clock,
+        telemetry=telemetry,
+    )
+    suspensions = Suspensions(store, tenant=snapshot.tenant, tell=alerts.overran)
+
     # Content that is kept, sealed under keys per subject: the vault of tokens, comments.
     content = SqlContentStore(store, FileKeyRing(settings.data_dir), clock, journal, place=settings.place)
     vault = Vault(content, clock, telemetry, key=tenant_salt(root, snapshot.tenant))
@@ -238,6 +270,9 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
             stale=lambda now: source.stale(now=now, most_s=settings.policy_last_good_s),
             salt=root,
             withdraw=withdrawals.note,
+            suspended=suspensions.suspended,
+            suspend=suspensions.note,
+            tokenizer=BundledTokenizer(),
             conversations=conversations,
             vault=vault,
         )
@@ -281,14 +316,17 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
         failed=lambda writer, why: log.error("writer not adopted", extra={"writer": writer, "why": why}),
     )
     healing = Healing(store, ready=ready)
+    gpu = gpu_windows.GpuWindows(store, lambda: source.snapshot, clock.now)
+    keeper = Keeper(store, source, lambda: judges(settings))
     await keys.start()
     if ready:
         with contextlib.suppress(StoreUnavailable):
             await withdrawals.refresh()  # before the first call: a restart must not bring anything back
+            await suspensions.refresh()
     stack.push_async_callback(keys.close)
     budgets.start()
     for name, work in {
-        "policy": _poll_policies(source, Keeper(store, source), clock, healing),
+        "policy": _poll_policies(source, keeper, clock, healing, journal),
         "translator": upstreams.prepare(snapshot),
         "adoption": _adopt(store, adoption, healing),
         "projector": _project(projector, healing),
@@ -296,7 +334,11 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
         "idempotency": _sweep(idempotency),
         "content": _sweep_content(content, healing),
         "withdrawals": _watch(withdrawals, healing),
+        "suspensions": _watch(suspensions, healing),
+        "alerts": _watch(alerts, healing),
+        "reserved": _watch(ReservedCapacity(store, lambda: source.snapshot), healing),
         "conversations": _remember(conversations, healing),
+        "gpu": _close_gpu_hours(gpu, store, healing),
     }.items():
         _beside(stack, name, work)
     stack.push_async_callback(_last_words, pipeline, budgets, projector, adoption, store)
@@ -335,6 +377,7 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
                     settings.place, now=clock.now(), random=os.urandom(RANDOM_BYTES)
                 ),
                 endpoints=ENDPOINTS,
+                journals=settings.data_dir / "journal",
             )
         )
 
@@ -353,6 +396,14 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
             lambda: _worker_report(source, budgets, projector, journal),
             lambda: keys_report(keys, clock),
             lambda: border_report(source, withdrawals, conversations, confinement),
+            lambda: money_report(suspensions, alerts),
+            lambda: gpu_report(source.snapshot, gpu.problems),
+            lambda: books_report(
+                keeper.last,
+                signing=settings.policy_signing,
+                source=settings.policy_source,
+                keyring=lambda: judges(settings),
+            ),
         ),
     )
     hot |= health.routes
@@ -483,11 +534,15 @@ class Healing:
         await self._done.wait()
 
 
-async def _poll_policies(source: PolicySource, keeper: Keeper, clock: SystemClock, healing: Healing) -> None:
+async def _poll_policies(
+    source: PolicySource, keeper: Keeper, clock: SystemClock, healing: Healing, journal: Journal
+) -> None:
     while True:
         if healing.why is None:
-            with contextlib.suppress(StoreUnavailable):
-                await keeper.keep(now=clock.now())
+            with contextlib.suppress(StoreUnavailable, JournalUnavailable):
+                changed = await keeper.keep(now=clock.now())
+                if changed is not None:
+                    await journal.append(*changed.entry)
         await asyncio.sleep(POLICY_POLL_S)
         told(await asyncio.to_thread(source.poll, now=clock.now()))
 
@@ -528,9 +583,9 @@ async def _sweep(idempotency: SqlIdempotency) -> None:
             await idempotency.sweep()
 
 
-async def _watch(withdrawals: Withdrawals, healing: Healing) -> None:
+async def _watch(watching: Withdrawals | Suspensions | Alerts | ReservedCapacity, healing: Healing) -> None:
     await healing.wait()
-    await withdrawals.run()
+    await watching.run()
 
 
 async def _sweep_content(content: ContentStore, healing: Healing) -> None:
@@ -540,6 +595,12 @@ async def _sweep_content(content: ContentStore, healing: Healing) -> None:
         with contextlib.suppress(ContentUnavailable):
             await content.sweep()
         await asyncio.sleep(SWEEP_CONTENT_S)
+
+
+async def _close_gpu_hours(gpu: gpu_windows.GpuWindows, store: Store, healing: Healing) -> None:
+    """Close the hours of GPU pools as they become due; the database lets one worker book each."""
+    await healing.wait()
+    await gpu_windows.run(gpu, store)
 
 
 async def _remember(conversations: SqlConversations, healing: Healing) -> None:
@@ -676,6 +737,48 @@ def border_report(
             "conversations_waiting": conversations.pending,
             "children_kept_off_the_network_by": confinement.means,
         },
+    )
+
+
+def gpu_report(snapshot: Snapshot, problems: Mapping[str, str]) -> Report:
+    """Return what ``/status`` shows of GPU pools: which cannot be closed, and which are not calibrated."""
+    controls = () if not snapshot.pools else (
+        Control(
+            name="gpu_hours",
+            mode="degraded" if problems else "enforcing",
+            on_failure="hours wait and are closed later; GPU budgets hold by their calls' estimates",
+            why="; ".join(problems.values()) or None,
+        ),
+    )  # fmt: skip
+    return Report(
+        name="gpu",
+        controls=controls,
+        facts={
+            "pools": sorted(snapshot.pools),
+            "uncalibrated": sorted(p.id for p in snapshot.pools.values() if not p.coefficients.calibrated),
+        },
+    )
+
+
+def money_report(suspensions: Suspensions, alerts: Alerts) -> Report:
+    """Return what ``/status`` shows of bills beyond their bound, and of alerts."""
+    return Report(
+        name="money",
+        controls=(
+            Control(
+                name="overruns",
+                mode="enforcing" if suspensions.fresh else "degraded",
+                on_failure="what this worker booked itself stays suspended; what others booked is not known",
+                why=None if suspensions.fresh else "the database did not answer",
+            ),
+            Control(
+                name="alerts",
+                mode="enforcing" if alerts.reachable else "degraded",
+                on_failure="alerts wait until the database answers",
+                why=None if alerts.reachable else "the database did not answer",
+            ),
+        ),
+        facts={"suspended": dict(suspensions.suspended()), "alerts": dict(alerts.standing)},
     )
 
 

@@ -13,20 +13,22 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from gateway.book import Book, Tab
-from gateway.core import budget, prices, translate
+from gateway.core import budget, gpu_holds, prices, translate
+from gateway.core.asked_units import asked_tier, asked_units
+from gateway.core.bound import least_output
 from gateway.core.errors import Code, Refusal, UpstreamFailed
 from gateway.core.frozen import quick
+from gateway.core.leasing import enlarged, overdrawn
 from gateway.core.meter import Meter, asked_output, input_bound
 from gateway.core.restore import ReplyFold
 from gateway.core.snapshot import Snapshot
-from gateway.core.values import Charge, ClearedCall, Event, Surface, Want
+from gateway.core.units import GPU_SECONDS
+from gateway.core.values import Charge, ClearedCall, Event, Hold, Surface, Want
+from gateway.core.wants import wants as wants_of
 from gateway.ports import Exchange, JournalUnavailable, Standing
 
 STEP = 1_024
 """Output tokens that a stream's hold is enlarged by, where it may be stopped early."""
-
-LEAST = 16
-"""Output tokens below which an answer is not worth clamping to: the call is refused."""
 
 SILENT = frozenset({Surface.EMBEDDINGS, Surface.COUNT_TOKENS})
 """Surfaces that produce no output tokens."""
@@ -52,6 +54,7 @@ class Terms:
     clamped: bool
     bound: Charge
     wants: tuple[Want, ...]
+    saved: int = 0  # by how much an exact count of the texts lowers the bound of bytes
 
     @property
     def whole_output(self) -> int:
@@ -69,13 +72,20 @@ class Terms:
             self.deployment,
             input_tokens=self.input_tokens,
             output_tokens=self.whole_output,
-            room=[(s.unit, s.limit - s.spent - s.held) for s in standing],
+            room=[(s.unit, s.limit - s.spent - s.held, s.window) for s in standing if not s.soft],
             at=self.at,
         )
         cap = whole // self.choices
-        if cap < LEAST or cap >= self.output_cap:
+        if cap < least_output(self.cleared.body) or cap >= self.output_cap:
             return None
         smaller = self._with(cap, cap * self.choices, clamped=True)
+        return None if isinstance(smaller, Refusal) else smaller
+
+    def capped(self, tokens: int) -> Terms | None:
+        """Return terms with a shorter answer; None where it is no shorter, or too short to be asked."""
+        if tokens >= self.output_cap or tokens < least_output(self.cleared.body):
+            return None
+        smaller = self._with(tokens, min(self.held_output, tokens * self.choices), clamped=True)
         return None if isinstance(smaller, Refusal) else smaller
 
     def _with(self, cap: int, held: int, *, clamped: bool) -> Terms | Refusal:
@@ -93,7 +103,9 @@ class Terms:
         return replace(self, output_cap=cap, held_output=held, clamped=clamped, bound=bound, wants=wants)
 
 
-def terms(cleared: ClearedCall, deployment_id: str, snapshot: Snapshot, *, at: int) -> Terms | Refusal:
+def terms(
+    cleared: ClearedCall, deployment_id: str, snapshot: Snapshot, *, at: int, saved: int = 0
+) -> Terms | Refusal:
     """Return the terms of a try: holds are upper bounds, never guesses.
 
     Output is the smallest of what the app asked, what policy lets it have and what the
@@ -102,7 +114,7 @@ def terms(cleared: ClearedCall, deployment_id: str, snapshot: Snapshot, *, at: i
     """
     call = cleared.labelled.call
     deployment = snapshot.deployments[deployment_id]
-    tokens = input_bound(call.surface, cleared.body, call.size, deployment.media_caps)
+    tokens = input_bound(call.surface, cleared.body, call.size, deployment.media_caps, saved=saved)
     if isinstance(tokens, Refusal):
         return tokens
     asked, choices = asked_output(call.surface, cleared.body)
@@ -135,6 +147,7 @@ def terms(cleared: ClearedCall, deployment_id: str, snapshot: Snapshot, *, at: i
         clamped=asked is not None and cap < asked and not silent,
         bound=bound,
         wants=wants,
+        saved=saved,
     )
 
 
@@ -142,11 +155,37 @@ def price(
     cleared: ClearedCall, deployment: str, snapshot: Snapshot, *, tokens: int, output: int, at: int
 ) -> tuple[Charge, tuple[Want, ...]] | Refusal:
     """Return the most that so many tokens can cost, and what to hold for it on each level."""
-    bound = prices.bound(snapshot, deployment, input_tokens=tokens, output_tokens=output, at=at)
+    labelled = cleared.labelled
+    call = labelled.call
+    units = prices.NO_UNITS
+    if call.features:
+        units = asked_units(call.features, cleared.body, asked_output(call.surface, cleared.body)[1])
+    reached = snapshot.connections.get(deployment)
+    bound = prices.bound(
+        snapshot,
+        deployment,
+        input_tokens=tokens,
+        output_tokens=output,
+        units=units,
+        tier=asked_tier(call.surface, reached.api if reached else "", cleared.body),
+        at=at,
+    )
     if isinstance(bound, Refusal):
         return bound
-    caller = cleared.labelled.call.caller
-    wants = budget.wants(snapshot, caller, bound=bound, tokens=tokens + output, at=at)
+    wants = wants_of(
+        snapshot,
+        call.caller,
+        bound=bound,
+        tokens=tokens + output,
+        input_tokens=tokens,
+        output_tokens=output,
+        amounts={
+            GPU_SECONDS: gpu_holds.most(snapshot, deployment, input_tokens=tokens, output_tokens=output)
+        },
+        alias=snapshot.aliases.get(call.model) if snapshot.model_budgets else None,
+        labels=labelled.label_names if snapshot.data_budgets else (),
+        at=at,
+    )
     return wants if isinstance(wants, Refusal) else (bound, wants)
 
 
@@ -267,9 +306,10 @@ class Running:
         if isinstance(larger, Refusal):
             return False
         had = {want.budget: want.amount for want in agreed.wants}
-        more = {want.budget: want.amount - had.get(want.budget, 0) for want in larger.wants}
-        hold = await self._book.budgets.top_up(self.tab.hold, more)
-        if isinstance(hold, Refusal):
+        # A rate ends no stream that runs: what it takes beyond its hold counts when it ends.
+        more = {w.budget: w.amount - had.get(w.budget, 0) for w in larger.wants if not w.rate}
+        hold = await self._enlarged(more)
+        if hold is None:
             return False
         try:
             await self._book.enlarge(self.tab, hold, larger.bound)
@@ -277,6 +317,26 @@ class Running:
             return False
         self._terms = larger
         return True
+
+    async def _enlarged(self, more: Mapping[str, int]) -> Hold | None:
+        """Enlarge the hold, inside a declared overdraft once the budget has no more."""
+        tab, budgets = self.tab, self._book.budgets
+        if tab.overdraft is None:
+            hold = await budgets.top_up(tab.hold, more)
+            if not isinstance(hold, Refusal):
+                return hold
+        if not any(want.overdraft for want in tab.hold.wants):
+            return None
+        if tab.overdraft is None:
+            # A hold of its own, since its limit is another one: what runs may finish, nothing may begin.
+            extra = await budgets.reserve(f"{tab.hold.id}+overdraft", overdrawn(tab.hold, more))
+            tab.within = tab.hold
+        else:
+            extra = await budgets.top_up(tab.overdraft, more)
+        if isinstance(extra, Refusal):
+            return None
+        tab.overdraft = extra
+        return enlarged(tab.hold, more)
 
     def end(self, why: UpstreamFailed) -> None:
         """End the stream from outside: its reader gets this failure, also while it waits."""

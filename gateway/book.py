@@ -8,15 +8,18 @@ never arrived is booked at the hold and marked estimated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core import observed, record
+from gateway.core import admit, gpu_holds, observed, overruns, record
 from gateway.core.budget import settlement
 from gateway.core.decide import Decision
 from gateway.core.errors import UpstreamFailed
+from gateway.core.leasing import parted
 from gateway.core.meter import Meter
 from gateway.core.observed import Mismatch, Report
+from gateway.core.overruns import Overrun
+from gateway.core.units import GPU_SECONDS
 from gateway.core.values import Attempt, Call, Charge, ClearedCall, Hold, LabelledCall, Usage
 from gateway.ports import Budgets, Clock, Journal, JournalUnavailable, Observation, Telemetry
 
@@ -34,18 +37,21 @@ class Tab:
     hold: Hold  # grows when a stream is topped up
     bound: Charge
     meter: Meter | None = None  # from the moment that the vendor answered
+    within: Hold | None = None  # what was held before an overdraft was needed
+    overdraft: Hold | None = None  # what is held beyond a limit, by leave of an overdraft
     outcome: record.Data | None = None
     usage: Usage | None = None
     charge: Charge | None = None
     reported: str | None = None  # where the vendor's headers say that it ran
     mismatch: Mismatch | None = None  # what the vendor's report contradicts
+    overrun: Overrun | None = None  # what the vendor billed beyond the hold
     sent: bool = False  # from the moment that the vendor may be reached
     settled: bool = False
-    told: bool = False  # its mismatch is journalled
+    told: bool = False  # its mismatch and its overrun are journalled
 
 
-def ignored(_: Mismatch) -> None:
-    """Do nothing about a mismatch but record it."""
+def ignored(_: Mismatch | Overrun) -> None:
+    """Do nothing about what a vendor did but record it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,14 +65,21 @@ class Book:
     telemetry: Telemetry
     clock: Clock
     withdraw: Callable[[Mismatch], None] = ignored
+    suspend: Callable[[Overrun], None] = ignored
     alias: str | None = None
     labelled: LabelledCall | None = None
     decision: Decision | None = None
     cleared: ClearedCall | None = None
     tabs: list[Tab] = field(default_factory=list)
     masked_reply: dict[str, int] = field(default_factory=dict)
+    degraded: dict[str, str | int] = field(default_factory=dict)
     first_chunk_s: float | None = None
+    admission: Hold | None = None  # the call's place in its rates
     closed: bool = False
+
+    def stand(self, route: str, labelled: LabelledCall, decision: Decision, cleared: ClearedCall) -> None:
+        """Note in which way the call is tried now: another model may stand in for the one it named."""
+        self.alias, self.labelled, self.decision, self.cleared = route, labelled, decision, cleared
 
     async def open_tab(self, attempt: Attempt, bound: Charge) -> Tab:
         """Journal the intent of a try before its first byte.
@@ -129,8 +142,17 @@ class Book:
                 bound=tab.bound,
                 usage=usage,
                 at=attempt.started,
+                amounts={
+                    GPU_SECONDS: gpu_holds.used(
+                        attempt.snapshot,
+                        attempt.deployment.id,
+                        usage,
+                        started=attempt.started,
+                        ended=self.clock.now(),
+                    )
+                },
             )
-        self.budgets.settle(tab.hold, settled.spends)
+        overdraft = self._settle_holds(tab, settled.spends)
         tab.usage, tab.charge = usage, settled.charge
         self.look(tab)
         reported = (meter.reported_place if meter else None) or tab.reported
@@ -147,10 +169,40 @@ class Book:
             vendor_model=meter.vendor_model if meter else None,
             reported_place=reported,
             place_mismatch=tab.mismatch is not None,
+            overdraft=overdraft,
+            first=self._first_chunk(tab),
             ended=self.clock.now(),
         )
         if settled.overrun:
+            tab.overrun = overruns.overrun(
+                attempt,
+                bound=tab.bound,
+                charge=settled.charge,
+                spends=settled.spends,
+                hold=tab.hold,
+                at=self.clock.now(),
+            )
             self.telemetry.count("overrun", deployment=attempt.deployment.id)
+            self.suspend(tab.overrun)
+
+    def _settle_holds(self, tab: Tab, spends: Mapping[str, int]) -> dict[str, int]:
+        """Turn a try's holds into spend; return what of it is beyond a limit, by leave of an overdraft."""
+        if tab.within is None or tab.overdraft is None:
+            self.budgets.settle(tab.hold, spends)
+            return {}
+        inside, beyond = parted(spends, tab.within, tab.overdraft)
+        self.budgets.settle(tab.within, inside)
+        self.budgets.settle(tab.overdraft, beyond)
+        used = {name: amount for name, amount in beyond.items() if amount}
+        if used:
+            self.telemetry.count("overdraft", app=self.call.caller.app)
+        return used
+
+    def _first_chunk(self, tab: Tab) -> int | None:
+        """Return when the first chunk of a stream came: only the last try of a call has one."""
+        if self.first_chunk_s is None or tab is not self.tabs[-1]:
+            return None
+        return self.call.received + int(self.first_chunk_s * 1e9)
 
     async def failed_try(self, tab: Tab, failure: UpstreamFailed) -> None:
         """Book a try that failed while others may follow."""
@@ -165,6 +217,8 @@ class Book:
         if self.closed:
             return
         self.closed = True
+        if self.admission is not None:
+            self.budgets.settle(self.admission, admit.used(self.admission))
         for tab in self.tabs:
             self.settle(tab, ABANDONED, outcome, billed=tab.sent)
         last = self.tabs[-1] if self.tabs else None
@@ -185,6 +239,7 @@ class Book:
                 masked=self.cleared.masked if self.cleared else {},
                 masked_reply=self.masked_reply,
                 reported=self.cleared.reported if self.cleared else None,
+                degraded=self.degraded,
                 attempts=len(self.tabs),
                 snapshot=self.decision.snapshot_hash if self.decision else self.snapshot,
                 attempt=last.outcome if last else None,
@@ -195,13 +250,17 @@ class Book:
         self._observe(outcome, last)
 
     async def _tell(self, tab: Tab) -> None:
-        """Journal a mismatch, once: the entry that every worker learns it from."""
-        found = tab.mismatch
-        if found is not None and not tab.told:
-            tab.told = True
-            attempt = tab.attempt
-            told = observed.entry(found, tenant=self.call.caller.tenant, snapshot=attempt.snapshot.hash)
+        """Journal a mismatch and an overrun, once: the entries that every worker learns them from."""
+        if tab.told:
+            return
+        tab.told = tab.settled
+        tenant, snapshot = self.call.caller.tenant, tab.attempt.snapshot.hash
+        if tab.mismatch is not None:
+            told = observed.entry(tab.mismatch, tenant=tenant, snapshot=snapshot)
             await self._append("place.mismatch", told)
+        if tab.overrun is not None:
+            told = overruns.entry(tab.overrun, tenant=tenant, snapshot=snapshot)
+            await self._append("deployment.overrun", told)
 
     async def _append(self, kind: str, data: record.Data) -> None:
         """Append what happened. A journal that fails now cannot undo it.

@@ -6,6 +6,7 @@
       → per attempt: route → reserve → clear → send → meter → inspect → restore → settle
       → record
 
+``reserve`` is :mod:`gateway.reserving`: it may degrade the call as its app allows before it refuses.
 Steps in :mod:`gateway.core` are pure; effects go through :mod:`gateway.ports`. A
 refusal travels as :class:`GatewayError`; the :class:`Book` records every exit once.
 """
@@ -13,39 +14,42 @@ refusal travels as :class:`GatewayError`; the :class:`Book` records every exit o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from gateway.attempts import Running, Terms, overall_timeout, terms, whole
-from gateway.book import ABANDONED, CUT, FAILED, SERVED, Book, Tab, ignored
-from gateway.core.admit import Load, admit
+from gateway.attempts import Running, overall_timeout, whole
+from gateway.book import ABANDONED, SERVED, Book, ignored
+from gateway.core.admit import admission, name_of, pace
 from gateway.core.classify import classify
-from gateway.core.clear import attempt_name, clear
+from gateway.core.clear import clear
 from gateway.core.decide import Decision, decide
 from gateway.core.errors import Code, GatewayError, Refusal, UpstreamFailed
 from gateway.core.explain import not_loggable
 from gateway.core.explain import refusal as explain_refusal
 from gateway.core.meter import input_estimate
-from gateway.core.money import decimal_of
 from gateway.core.observed import Mismatch
+from gateway.core.overruns import Overrun, is_limited
 from gateway.core.redact import redact, tokenises
-from gateway.core.route import Try, find_route, give_up, next_try, no_app
+from gateway.core.route import Try, find_route, give_up, next_try, no_app, suspended
 from gateway.core.snapshot import Route, Snapshot
 from gateway.core.sticky import with_doubt, with_remembered
 from gateway.core.values import Attempt, Call, ClearedCall, Event, LabelledCall, Surface
 from gateway.detection import Detection
 from gateway.ports import (
     Budgets,
-    BudgetsUnavailable,
     Clock,
     Conversations,
     ConversationsUnavailable,
     Journal,
     JournalUnavailable,
     Telemetry,
+    Tokenizer,
     Upstream,
 )
+from gateway.queueing import Lines
+from gateway.replies import Reply, ReplyStream, Served, describe
+from gateway.reserving import Held, Moved, Prepared, Reserving, Telling
 from gateway.revoking import InFlight, Sent, stale
 from gateway.timing import Opened, within
 from gateway.vaulting import Vault
@@ -53,12 +57,19 @@ from gateway.vaulting import Vault
 T = TypeVar("T")
 OK = 200
 CLIENT_GONE = 499
-End = Callable[[str, str], Awaitable[None]]
+NONE: Mapping[str, str] = {}
+
+__all__ = ["Pipeline", "Ports", "Prepared", "Reply", "ReplyStream", "Served"]
 
 
 def never(_now: int) -> bool:
     """Say no, whenever it is."""
     return False
+
+
+def nothing_suspended() -> Mapping[str, str]:
+    """Say that no deployment is suspended."""
+    return NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,106 +89,11 @@ class Ports:
     salt: bytes = field(repr=False)
     stale: Callable[[int], bool] = never  # whether the last good policy has stood in for too long
     withdraw: Callable[[Mismatch], None] = ignored
+    suspended: Callable[[], Mapping[str, str]] = nothing_suspended  # for hard budgets: deployment → why
+    suspend: Callable[[Overrun], None] = ignored
+    tokenizer: Tokenizer | None = None  # None: input is bounded by its bytes
     vault: Vault | None = None  # None: tokens are stable within one call and a resent history only
     conversations: Conversations | None = None  # None: a call that names one is treated as unlabelled too
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """What the answer's headers say about the call."""
-
-    alias: str
-    place: str
-    masked: Mapping[str, int]
-    cost: str | None
-    clamped_to: int | None
-    marks: tuple[str, ...] = ()
-    disclose_ai: bool = False
-
-
-class ReplyStream:
-    """The events of a streamed answer. INVARIANT: whoever holds it calls :meth:`aclose`.
-
-    Closing settles and records, whatever ended the stream: its end, a failure, or a
-    client that left, be it before the first event was read.
-    """
-
-    def __init__(self, first: list[Event], running: Running, end: End) -> None:
-        """Start with the events that are there already; ``end`` is awaited once."""
-        self._first = first
-        self._running = running
-        self._end = end
-        self._status, self._code = ABANDONED, ABANDONED
-        self._closed = False
-
-    async def __aiter__(self) -> AsyncGenerator[list[Event], None]:
-        """Yield the events as they come; a failure becomes the surface's error event."""
-        running = self._running
-        try:
-            yield self._first
-            async for events in running.events:
-                if events:
-                    yield events
-            self._status, self._code = SERVED, SERVED
-            if running.cut:
-                self._status, self._code = CUT, Code.BUDGET_EXCEEDED.value
-            elif running.failed is not None:
-                self._status, self._code = FAILED, running.failed.code.value
-        except UpstreamFailed as failure:
-            self._status, self._code = FAILED, failure.refusal.code.value
-            yield running.fail(failure.refusal)
-
-    @property
-    def ended_well(self) -> bool:
-        """Whether the app got an answer that is whole, or cut in good order."""
-        return self._status in {SERVED, CUT}
-
-    @property
-    def failing(self) -> bool:
-        """Whether the stream broke: what is still to come of it tells the app so."""
-        return self._status == FAILED or self._running.failed is not None
-
-    @property
-    def altered(self) -> bool:
-        """Whether text may be held back, so that :meth:`settle` has something to say."""
-        return self._running.altered
-
-    def settle(self) -> list[Event]:
-        """Return what is held back but is safe to show now; nothing once the stream is closed."""
-        return [] if self._closed else self._running.settle()
-
-    def interrupt(self, refusal: Refusal) -> list[Event]:
-        """Return the events that end the stream well-formed when this node must stop."""
-        self._status, self._code = FAILED, refusal.code.value
-        return self._running.fail(refusal)
-
-    async def aclose(self) -> None:
-        """End the vendor's work, settle and record. Later calls do nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._running.events.aclose()
-        finally:  # a second cancellation may come meanwhile; the hold is settled all the same
-            await self._end(self._status, self._code)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An answer in the surface's shape: a whole body, or events as they come."""
-
-    served: Served
-    body: Mapping[str, object] | ReplyStream
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A call that is ready to be tried, and the snapshot that it was decided under."""
-
-    cleared: ClearedCall
-    decision: Decision
-    route: Route
-    snapshot: Snapshot
 
 
 class _NotCleared(GatewayError):
@@ -192,9 +108,19 @@ class Pipeline:
     """Runs calls through the spine."""
 
     def __init__(self, ports: Ports) -> None:
-        """Keep the ports; state here is per process: load of apps, resting deployments."""
-        self._ports = ports
-        self._load: dict[str, Load] = {}
+        """Keep the ports; state here is per process: resting deployments."""
+        lines = Lines()
+        self._ports = ports = replace(ports, budgets=Telling(ports.budgets, lines))
+        self._reserving = Reserving(
+            budgets=ports.budgets,
+            lines=lines,
+            clock=ports.clock,
+            telemetry=ports.telemetry,
+            snapshot=ports.snapshot,
+            decision_id=ports.decision_id,
+            redact=self._ready,
+            tokenizer=ports.tokenizer,
+        )
         self._resting: dict[str, int] = {}
         self._kept: set[asyncio.Task[None]] = set()
         self._in_flight = InFlight()
@@ -210,33 +136,29 @@ class Pipeline:
             telemetry=ports.telemetry,
             clock=ports.clock,
             withdraw=ports.withdraw,
+            suspend=ports.suspend,
         )
-        load = self._load.setdefault(call.caller.app, Load())
-        load.in_flight += 1
         try:
-            self._admit(call, load)
+            await self._admit(call, book)
             prepared = await self._prepare(call, book)
             if counted_here(call, prepared):
                 reply = await self._count(prepared, book)
             else:
                 reply = await self._try_each(prepared, book)
         except BaseException as stop:
-            load.in_flight -= 1
             await self._close(book, stop)
             raise
-        if not isinstance(reply.body, ReplyStream):
-            load.in_flight -= 1
-        return reply
+        found = None if book.admission is None else pace(book.admission, ports.budgets.left)
+        return reply if found is None else replace(reply, served=replace(reply.served, pace=found))
 
-    def _admit(self, call: Call, load: Load) -> None:
-        app = self._ports.snapshot().apps.get(call.caller.app)
-        if app is None:
+    async def _admit(self, call: Call, book: Book) -> None:
+        """Take the call's place in its rates; the book gives it back."""
+        snapshot = self._ports.snapshot()
+        if call.caller.app not in snapshot.apps:
             raise GatewayError(no_app(call.caller.app))
-        load.in_flight -= 1  # this call does not count against itself
-        refused = admit(app, load, now=call.received)
-        load.in_flight += 1
-        if refused is not None:
-            raise GatewayError(refused)
+        wants = admission(snapshot, call.caller, at=call.received)
+        if wants:
+            book.admission = accepted(await self._ports.budgets.reserve(name_of(call.id), wants))
 
     # ---------------------------------------------------- what the call is, and may do
 
@@ -259,10 +181,20 @@ class Pipeline:
             raise GatewayError(explain_refusal(labelled, decision, snapshot, now=now))
         if ports.stale(now):
             raise GatewayError(stale(snapshot.policy_owner))
-        unlogged = not_loggable(decision, ports.log_places)
+        prepared = accepted(await self._ready(labelled, decision, route, snapshot))
+        book.cleared = prepared.cleared
+        return prepared
+
+    async def _ready(
+        self, labelled: LabelledCall, decision: Decision, route: Route, snapshot: Snapshot
+    ) -> Prepared | Refusal:
+        """Make a decided call ready to be tried: may it be logged here, and what of it may leave."""
+        unlogged = not_loggable(decision, self._ports.log_places | snapshot.alerts.places)
         if unlogged is not None:
-            raise GatewayError(unlogged)
-        cleared = book.cleared = accepted(await self._redacted(labelled, decision))
+            return unlogged
+        cleared = await self._redacted(labelled, decision)
+        if isinstance(cleared, Refusal):
+            return cleared
         return Prepared(cleared=cleared, decision=decision, route=route, snapshot=snapshot)
 
     async def _redacted(self, labelled: LabelledCall, decision: Decision) -> ClearedCall | Refusal:
@@ -310,7 +242,12 @@ class Pipeline:
         deadline = self._ports.clock.now() + prepared.route.timeout_ms * 1_000_000
         while True:
             now = self._ports.clock.now()
-            step = next_try(prepared.decision, prepared.route, failures, self._resting, now=now)
+            closed = self._closed(prepared, book)
+            if not failures and closed.issuperset(prepared.decision.permitted):
+                raise GatewayError(suspended(prepared.snapshot.policy_owner))
+            step = next_try(
+                prepared.decision, prepared.route, failures, self._resting, now=now, closed=closed
+            )
             if step is None or (failures and now >= deadline):
                 raise GatewayError(give_up(failures))
             if step.pause_ms:
@@ -318,20 +255,36 @@ class Pipeline:
             if self._ports.snapshot() is not prepared.snapshot:
                 prepared = await self._prepare(book.call, book)
                 continue  # what may be tried next is asked anew too
+            tried = closed | {deployment for deployment, _ in failures}
             try:
-                return await self._try(prepared, step, book, deadline)
+                held = await self._reserving.hold(prepared, step.deployment, number=step.number, closed=tried)
+                deadline += held.waited
+                return await self._try(held, step, book, deadline)
+            except Moved:
+                prepared = await self._prepare(book.call, book)
             except _NotCleared as moved:
                 decided = prepared.snapshot
                 prepared = await self._prepare(book.call, book)
                 if prepared.snapshot is decided and step.deployment in prepared.decision.permitted:
                     raise GatewayError(moved.refusal) from None  # nothing moved: it stays refused
             except UpstreamFailed as failure:
-                failures = (*failures, (step.deployment, failure))
-                self._rest(step.deployment, failure)
+                deployment = book.tabs[-1].attempt.deployment.id
+                failures = (*failures, (deployment, failure))
+                self._rest(deployment, failure)
 
-    async def _try(self, prepared: Prepared, step: Try, book: Book, deadline: int) -> Reply:
-        """One try: reserve, clear, send; a streamed one returns with its first events."""
-        attempt, agreed = await self._reserve(prepared, step, book, deadline)
+    def _closed(self, prepared: Prepared, book: Book) -> frozenset[str]:
+        """Return the deployments that this call may not use: suspended ones, under a hard budget."""
+        stopped = self._ports.suspended()
+        if not stopped or not is_limited(prepared.snapshot, book.call.caller.app):
+            return frozenset()
+        return frozenset(stopped)
+
+    async def _try(self, held: Held, step: Try, book: Book, deadline: int) -> Reply:
+        """One try: clear, send; a streamed one returns with its first events."""
+        prepared, agreed = held.option.prepared, held.option.terms
+        attempt = self._cleared(held, step, deadline)
+        book.stand(prepared.route.alias, prepared.cleared.labelled, prepared.decision, prepared.cleared)
+        book.degraded = held.steps
         try:
             tab = await book.open_tab(attempt, agreed.bound)
         except JournalUnavailable:
@@ -348,14 +301,14 @@ class Pipeline:
                     first = await running.first()
                     book.look(tab)
                     book.first_chunk_s = (self._ports.clock.now() - book.call.received) / 1e9
-                    served = describe(prepared, attempt, None)
+                    served = describe(prepared, attempt, None, held.steps)
                     return Reply(served=served, body=self._stream(first, running, opened, book, sent))
                 body = await whole(tab, exchange, book.masked_reply)
             self._in_flight.leave(sent)
             book.settle(tab, SERVED, SERVED)
             await opened.aclose()
             await book.close(SERVED, OK)
-            return Reply(served=describe(prepared, attempt, tab), body=body)
+            return Reply(served=describe(prepared, attempt, tab, held.steps), body=body)
         except TimeoutError:
             failure = overall_timeout()
         except UpstreamFailed as failed:
@@ -369,38 +322,19 @@ class Pipeline:
         await book.failed_try(tab, failure)
         raise failure
 
-    async def _reserve(
-        self, prepared: Prepared, step: Try, book: Book, deadline: int
-    ) -> tuple[Attempt, Terms]:
-        """Hold the upper bound on every level, then clear the try at the socket's door."""
-        ports = self._ports
+    def _cleared(self, held: Held, step: Try, deadline: int) -> Attempt:
+        """Clear the try at the socket's door; raises _NotCleared, with the hold given back."""
+        ports, option = self._ports, held.option
         now = ports.clock.now()
-        cleared = prepared.cleared
-        agreed = accepted(terms(cleared, step.deployment, prepared.snapshot, at=now))
-        name = attempt_name(book.call.id, step.number)
-        hold = await ports.budgets.reserve(name, agreed.wants)
-        if isinstance(hold, Refusal) and hold.code is Code.BUDGET_EXCEEDED:
-            smaller = await self._smaller(agreed)
-            if smaller is not None:
-                agreed = smaller
-                hold = await ports.budgets.reserve(name, agreed.wants)
-        held = accepted(hold)
         attempt = clear(
-            cleared, step.deployment, held, ports.snapshot(),
-            now=now, number=step.number, output_cap=agreed.output_cap, clamped=agreed.clamped,
+            option.prepared.cleared, option.terms.deployment, held.hold, ports.snapshot(),
+            now=now, number=step.number, output_cap=option.terms.output_cap, clamped=option.terms.clamped,
             timeout_ms=max(1, (deadline - now) // 1_000_000),
         )  # fmt: skip
         if isinstance(attempt, Refusal):
-            ports.budgets.settle(held, {})
+            ports.budgets.settle(held.hold, {})
             raise _NotCleared(attempt)
-        return attempt, agreed
-
-    async def _smaller(self, agreed: Terms) -> Terms | None:
-        """Return terms that what is left of the budgets can pay; None where that is not known."""
-        try:
-            return agreed.within(await self._ports.budgets.standing(agreed.wants))
-        except BudgetsUnavailable:
-            return None
+        return attempt
 
     def _stream(
         self, first: list[Event], running: Running, opened: Opened, book: Book, sent: Sent
@@ -411,7 +345,6 @@ class Pipeline:
             self._in_flight.leave(sent)
             book.masked_reply.update(running.masked)
             book.settle(running.tab, status, code)
-            self._load[book.call.caller.app].in_flight -= 1
             await self._shielded(self._finish(opened, book, code))
 
         return ReplyStream(first, running, end)
@@ -480,20 +413,6 @@ def accepted(value: T | Refusal) -> T:
     if isinstance(value, Refusal):
         raise GatewayError(value)
     return value
-
-
-def describe(prepared: Prepared, attempt: Attempt, tab: Tab | None) -> Served:
-    """Return what the answer's headers say."""
-    cost = tab.charge if tab else None
-    return Served(
-        alias=prepared.route.alias,
-        place=attempt.deployment.place,
-        masked=prepared.cleared.masked,
-        cost=f"{decimal_of(cost.nano):f} {cost.currency}" if cost else None,
-        clamped_to=attempt.output_cap if attempt.clamped else None,
-        marks=tuple(sorted(prepared.decision.obligations.marks)),
-        disclose_ai=prepared.decision.obligations.disclose_ai,
-    )
 
 
 def journal_unavailable() -> Refusal:

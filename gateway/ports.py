@@ -99,7 +99,10 @@ class Upstream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where one budget window stands. Amounts in the unit; ``held`` includes slices."""
+    """Where one budget window stands. Amounts in the unit; ``held`` includes slices.
+
+    ``limit`` includes ``carried``, what the window took over from the one before.
+    """
 
     budget: str
     window: str
@@ -108,6 +111,8 @@ class Standing:
     limit: int
     spent: int
     held: int
+    carried: int = 0
+    soft: bool = False
 
 
 class BudgetsUnavailable(Exception):
@@ -134,6 +139,21 @@ class Budgets(Protocol):
 
         Raises BudgetsUnavailable.
         """
+        ...
+
+    def left(self, want: Want) -> int | None:
+        """Return what is left of a window as far as this worker knows, at once; None if it does not."""
+        ...
+
+
+# ----------------------------------------------------------------- tokenizers
+
+
+class Tokenizer(Protocol):
+    """Counts texts exactly, where the encoding of a model is on board."""
+
+    async def count(self, encoding: str, texts: Sequence[str]) -> int | None:
+        """Return the tokens of texts, each by itself; None where they cannot be counted here."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, insert
 
-from gateway.adapters.store_sql import Store
+from gateway.adapters.store_sql import Store, rollups
 from gateway.adapters.store_sql.schema import migrate
 from gateway.adapters.store_sql.tables import ledger, records
 from gateway.core.money import NANO
@@ -51,8 +51,6 @@ def app(
         cost_centres=(),
         budgets=tuple(budgets),
         key_budgets=(),
-        requests_per_minute=None,
-        concurrent=None,
         at="teams.yaml:9",
     )
 
@@ -142,9 +140,10 @@ def row(attempt: str, **changes: Any) -> dict[str, Any]:
 
 
 def book(connection: Connection, *rows: dict[str, Any]) -> None:
-    """Put rows into the ledger."""
+    """Put rows into the ledger, as the projector does: with their sums."""
     for values in rows:
         connection.execute(insert(ledger).values(values))
+    rollups.add(connection, rows)
 
 
 def record(connection: Connection, call: str, **changes: Any) -> None:

@@ -13,9 +13,9 @@ import pytest
 from gateway.adapters.memory_upstream import Scripted
 from gateway.api.sse import encode
 from gateway.attempts import STEP, Bell, Terms, in_time, terms
-from gateway.core.errors import Code, UpstreamFailed
+from gateway.core.errors import Code, GatewayError, UpstreamFailed
 from gateway.core.snapshot import Snapshot
-from gateway.core.values import Event
+from gateway.core.values import Event, Surface
 from tests.core.test_clear import cleared_call
 from tests.spine import NOW, Spine, read, snapshot, stream
 
@@ -145,6 +145,151 @@ async def test_a_budget_that_ends_ends_the_stream_in_good_order(tmp_path: Path) 
     assert record["attempt"]["status"] == "cut"
     assert record["attempt"]["estimated"] is True
     assert spine.upstream.open_now == 0
+
+
+def branch(budget: dict[str, object]) -> dict[str, Any]:
+    """Teams where the branch has this budget and nobody else one."""
+    return {
+        "org": "maple-bank", "timezone": "America/Toronto", "currency": "CAD",
+        "teams": {
+            "branch": {"budget": budget, "apps": {"teller": {"data": ["client"], "models": ["only-ca"]}}},
+            "lab": {"apps": {"hackathon": {"data": ["public"], "models": ["only-ca"]}}},
+        },
+    }  # fmt: skip
+
+
+LONG = ["a few more words "] * 400  # 6,800 bytes, so at most as many tokens
+
+
+async def test_a_stream_finishes_inside_a_declared_overdraft(tmp_path: Path) -> None:
+    """The budget has no more, the overdraft has: served whole, booked visibly; the next call is refused."""
+    teams = branch({"per": "month", "tokens": 2 * STEP + 600, "overdraft": {"up_to": 50_000}})
+    spine = Spine(stoppable(snapshot(tmp_path, teams=teams)))
+    usage = {"prompt_tokens": 100, "completion_tokens": 3_900, "total_tokens": 4_000}
+    events = stream(*LONG)
+    assert events[-2].data is not None
+    events[-2].data["usage"] = usage
+    spine.upstream.script("ca", Scripted(events=events))
+    got = await read(await spine.pipeline.handle(spine.call(model="only-ca", stream=True, body=ASKED)))
+    said = "".join(
+        str(e.data["choices"][0]["delta"].get("content", ""))  # type: ignore[index]
+        for e in got
+        if e.data and e.data.get("choices")
+    )
+    assert said == "".join(LONG)
+    (record,) = spine.records()
+    assert record["outcome"] == "served"
+    beyond = int(record["attempt"]["overdraft"]["team:branch:tokens"])
+    assert record["attempt"]["overrun"] is False
+    assert spine.telemetry.counted("overdraft") == 1
+    ((key, spent),) = [(k, v) for k, v in spine.budgets.windows.spent.items() if k[0] == "team:branch:tokens"]
+    assert spent == 4_000
+    assert 4_000 - (2 * STEP + 600) <= beyond < 4_000
+    assert spine.budgets.windows.held[key] == 0
+    assert spine.budgets.held == 0
+    with pytest.raises(GatewayError) as stop:  # an overdraft lets finish, not begin
+        await spine.pipeline.handle(spine.call(model="only-ca"))
+    told = stop.value.refusal.extension
+    assert stop.value.refusal.code is Code.BUDGET_EXCEEDED
+    assert (told["overdraft"], told["overdrawn"]) == ("50000", str(4_000 - (2 * STEP + 600)))
+
+
+ASKED = {"max_tokens": 50_000}
+
+
+async def test_an_overdraft_has_an_end_too(tmp_path: Path) -> None:
+    """A small one is used up: the stream is cut in good order, and never beyond it."""
+    up_to = STEP + 100
+    teams = branch({"per": "month", "tokens": 2 * STEP + 600, "overdraft": {"up_to": up_to}})
+    spine = Spine(stoppable(snapshot(tmp_path, teams=teams)))
+    spine.upstream.script("ca", Scripted(events=stream(*LONG)))
+    await read(await spine.pipeline.handle(spine.call(model="only-ca", stream=True, body=ASKED)))
+    (record,) = spine.records()
+    assert record["attempt"]["status"] == "cut"
+    ((_, spent),) = [(k, v) for k, v in spine.budgets.windows.spent.items() if k[0] == "team:branch:tokens"]
+    assert 2 * STEP + 600 < spent <= 2 * STEP + 600 + up_to
+    assert spine.budgets.held == 0
+
+
+async def test_every_level_must_let_it(tmp_path: Path) -> None:
+    """The team's overdraft does not pass the organisation's limit."""
+    teams = branch({"per": "month", "tokens": 2 * STEP + 600, "overdraft": {"up_to": 50_000}})
+    teams["budget"] = {"per": "month", "tokens": 3 * STEP + 600}
+    spine = Spine(stoppable(snapshot(tmp_path, teams=teams)))
+    spine.upstream.script("ca", Scripted(events=stream(*LONG)))
+    await read(await spine.pipeline.handle(spine.call(model="only-ca", stream=True, body=ASKED)))
+    (record,) = spine.records()
+    assert record["attempt"]["status"] == "cut"
+    spent = {k[0]: v for k, v in spine.budgets.windows.spent.items()}
+    assert spent["org:maple-bank:tokens"] <= 3 * STEP + 600
+    assert spine.budgets.held == 0
+
+
+@pytest.mark.parametrize(
+    ("surface", "ends"),
+    [
+        (Surface.CHAT, ("length", None)),
+        (Surface.MESSAGES, ("max_tokens", "message_stop")),
+        (Surface.RESPONSES, ("incomplete", "response.incomplete")),
+    ],
+)
+async def test_a_refused_top_up_ends_each_surface_in_its_own_way(
+    tmp_path: Path, surface: Surface, ends: tuple[str, str | None]
+) -> None:
+    """The surface's own terminal event, and the extension that says `budget`: half an answer shown as one."""
+    spine = Spine(stoppable(snapshot(tmp_path, teams=branch({"per": "month", "tokens": 2 * STEP + 900}))))
+    asked: dict[str, object] = {"max_tokens": 50_000}
+    if surface is Surface.RESPONSES:
+        asked = {"input": "hello", "max_output_tokens": 50_000}
+    spine.upstream.script("ca", Scripted(events=speech(surface)))
+    call = spine.call(model="only-ca", stream=True, size=300, body=asked, surface=surface)
+    events = await read(await spine.pipeline.handle(call))
+    whole = b"".join([encode([event]) for event in events]).decode()
+    assert f'"{ends[0]}"' in whole
+    assert '"budget"' in whole
+    last = [event for event in events if event.data is not None][-1]
+    if ends[1] is not None:
+        assert last.data is not None
+        assert last.data["type"] == ends[1]
+    assert spine.records()[0]["attempt"]["status"] == "cut"
+    assert spine.budgets.held == 0
+
+
+def speech(surface: Surface) -> list[Event]:
+    """A long streamed answer in a surface's own dialect, without its end."""
+    if surface is Surface.CHAT:
+        return stream(*LONG)
+    if surface is Surface.MESSAGES:
+        usage = {"input_tokens": 9, "output_tokens": 1}
+        start: dict[str, object] = {"id": "msg_1", "type": "message", "role": "assistant", "usage": usage}
+        opening: list[dict[str, object]] = [
+            {"type": "message_start", "message": start},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        ]
+        deltas: list[dict[str, object]] = [
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
+            for word in LONG
+        ]
+        return [Event(name=str(each["type"]), data=each) for each in [*opening, *deltas]]
+    response: dict[str, object] = {
+        "id": "resp_1",
+        "object": "response",
+        "status": "in_progress",
+        "output": [],
+    }
+    item: dict[str, object] = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+    said: list[dict[str, object]] = [
+        {"type": "response.created", "response": response},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0,
+         "part": {"type": "output_text", "text": "", "annotations": []}},
+        *(
+            {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0,
+             "delta": word}
+            for word in LONG
+        ),
+    ]  # fmt: skip
+    return [Event(name=str(each["type"]), data={**each, "sequence_number": i}) for i, each in enumerate(said)]
 
 
 async def test_a_budget_that_ends_shows_no_raw_text_in_the_last_events(tmp_path: Path) -> None:

@@ -133,8 +133,9 @@ class Adoption:
             },
         )
         with self._store.write() as connection:
-            book(connection, facts)
+            # Windows are locked before sums, as by everyone else: no ring of waiting transactions.
             release(connection, writer, by=self._journal.writer, now_us=self._now() // 1000)
+            book(connection, facts)
         _mark(folder, self._journal.writer)
         return Adopted(writer=writer.id, entries=seq, abandoned=count, torn_bytes=torn[0] if torn else 0)
 

@@ -19,9 +19,10 @@ from functools import lru_cache
 
 from yarl import URL
 
+from gateway.core.alert_plan import Mail, Receiver
 from gateway.core.destinations import CREDENTIALS_URL
 from gateway.core.errors import Code, Refusal, UpstreamFailed
-from gateway.core.snapshot import Connection
+from gateway.core.snapshot import Connection, Snapshot
 from gateway.core.values import Attempt
 
 PLAIN_HTTP = "plain_http"
@@ -59,7 +60,7 @@ class Permit:
     """
 
     origin: str
-    purpose: str  # "attempt", "credentials", "telemetry"
+    purpose: str  # "attempt", "credentials", "telemetry", "alert"
     plain: bool = False
 
 
@@ -138,6 +139,29 @@ def permit_for_credentials(connection: Connection) -> Permit:
 def permit_declared(url: str, *, purpose: str, plain: bool = False) -> Permit:
     """Return the permit of a destination that settings declare. Raises ValueError on a bad URL."""
     return Permit(origin=origin_of(url), purpose=purpose, plain=plain)
+
+
+def permit_alert(receiver: Receiver, snapshot: Snapshot) -> Permit:
+    """Return the permit to tell a destination of alerts, of the policy in force and no other.
+
+    Raises EgressRefused where that policy does not name it, or its URL is none.
+    """
+    if snapshot.alerts.receivers.get(receiver.name) != receiver:
+        raise EgressRefused("not_permitted")
+    if isinstance(receiver.way, Mail):
+        return Permit(origin=receiver.way.url, purpose="alert", plain=receiver.way.tls == "none")
+    try:
+        return Permit(origin=origin_of(receiver.way.url), purpose="alert")
+    except ValueError:
+        raise EgressRefused("bad_url") from None
+
+
+def check_mail(permit: Permit, mail: Mail) -> None:
+    """Raise EgressRefused unless the permit names this relay, with TLS or on this machine."""
+    if permit.origin != mail.url:
+        raise EgressRefused("other_origin")
+    if mail.tls == "none" and not is_loopback(mail.host):
+        raise EgressRefused("plain_smtp")
 
 
 def check(permit: Permit, url: str) -> URL:

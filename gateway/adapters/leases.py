@@ -18,69 +18,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.adapters.store_sql.budgets import (
-    Blocked,
-    Fenced,
-    Level,
-    Synced,
-    Writer,
-    contended,
-    standings,
-    sync,
-)
+from gateway.adapters.slices import FACTOR, FACTOR_MOST, Exceeded, Slice, Slices
+from gateway.adapters.store_sql.budget_rooms import make, standings, sweep_rates
+from gateway.adapters.store_sql.budgets import Blocked, Fenced, Synced, Writer, contended, sync
 from gateway.adapters.store_sql.engine import Store, StoreUnavailable
-from gateway.core.budget import Ask, Key, enlarged, further, refuse, unavailable
+from gateway.core.budget import refuse, unavailable
 from gateway.core.errors import Code, Refusal
+from gateway.core.leasing import Ask, Key, enlarged, further
 from gateway.core.values import Hold, Want
+from gateway.core.windows import NEVER
 from gateway.ports import Standing
 
 _IDLE_TICKS = 10
-_FACTOR = 9
-_FACTOR_MOST = 9 * 2**10
 _BATCH = 500
-_EXCEEDED_NS = 2_000_000_000
+_EXCEEDED_S = 2.0
+_FULL_S = 0.1
 _ANSWER_S = 5.0
 """Seconds that a call waits for the database before it counts as away."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Exceeded:
-    """A refusal that stays true: spend only grows within a window.
-
-    Kept for a short while, so that an app that hammers an exhausted budget does not
-    hammer the database.
-    """
-
-    limit: int
-    amount: int
-    spent: int
-    held: int
-    until: int
-
-
-@dataclass(slots=True)
-class _Slice:
-    """This worker's part of one window. Amounts in the unit."""
-
-    unit: str
-    resets: int
-    limit: int
-    granted: int = 0
-    spent: int = 0
-    held: int = 0
-    committed: int = 0  # over all workers, as of the last sync
-    frozen: int = 0  # syncs under way and holds that wait: nobody overtakes them
-    give: bool = False  # return what is free at the next sync
-    unsure: bool = False  # an answer was lost: the store may have granted more than we know
-    used: bool = True  # since the last tick
-    idle: int = 0
-    factor: int = _FACTOR  # how many holds' worth to lease beyond need
-    leased: float = 0.0  # when more was last leased, monotonic seconds
-    exceeded: _Exceeded | None = None
-
-    @property
-    def free(self) -> int:
-        return self.granted - self.spent - self.held
+_SWEEP_TICKS = 60
 
 
 @dataclass(slots=True)
@@ -106,7 +62,8 @@ class LeasedBudgets:
         self._writer = Writer(id=writer, place=place, host=host)
         self._renew_s = renew_s
         self._now = now
-        self._slices: dict[Key, _Slice] = {}
+        self._slices = Slices()
+        self._ticks = 0
         self._holds: dict[str, Hold] = {}
         self._reserving: dict[str, asyncio.Future[Refusal | None]] = {}
         self._queue: list[_Waiting] = []
@@ -124,7 +81,7 @@ class LeasedBudgets:
         if existing is not None:
             return existing
         hold = Hold(id=hold_id, wants=wants)
-        if not self._take(wants):
+        if not self._slices.take(wants):
             refusal = self._known_exceeded(wants) or await self._wait_once(hold_id, wants)
             if refusal is not None:
                 return refusal
@@ -155,13 +112,13 @@ class LeasedBudgets:
         if current is None:
             raise ValueError(f"hold `{hold.id}` is settled: reserve anew")
         more = further(current, amounts)
-        if not self._take(more):
+        if not self._slices.take(more):
             refusal = self._known_exceeded(more) or await self._wait(f"{hold.id}+", more)
             if refusal is not None:
                 return refusal
         latest = self._holds.get(hold.id)
         if latest is None:  # settled while this waited
-            self._release(more)
+            self._slices.release(more)
             raise ValueError(f"hold `{hold.id}` is settled: reserve anew")
         larger = enlarged(latest, amounts)
         self._holds[hold.id] = larger
@@ -176,84 +133,31 @@ class LeasedBudgets:
         if current is None:
             return
         for want in current.wants:
-            part = self._slices[want.budget, want.window]
-            part.held -= want.amount
-            part.spent += actual.get(want.budget, 0)
-            free = part.granted - part.spent - part.held
-            if free < 0:
-                self._dirty = True
-            elif free and part.limit - part.committed < 20 * want.amount:
-                # Near the limit somebody else may be waiting for just this.
-                part.give = True
+            if self._slices.settle(want, actual.get(want.budget, 0)):
                 self._dirty = True
         if self._dirty:
             self._kick()
 
     async def standing(self, budgets: Sequence[Want]) -> list[Standing]:
         """Return where windows stand over all workers. Raises StoreUnavailable, a BudgetsUnavailable."""
-        keys = sorted({(want.budget, want.window) for want in budgets})
         writer = self._writer.id
         try:
             async with asyncio.timeout(_ANSWER_S):
-                found = await self._store.ask(lambda connection: standings(connection, keys, but=writer))
+                found = await self._store.ask(lambda connection: standings(connection, budgets, me=writer))
         except TimeoutError:
             raise StoreUnavailable("the database does not answer in time") from None
-        return [self._standing(want, found.get((want.budget, want.window), (0, 0))) for want in budgets]
+        return [self._slices.standing(w, found.get((w.budget, w.window), ())) for w in budgets]
 
-    def _standing(self, want: Want, row: tuple[int, int]) -> Standing:
-        committed, spent = row
-        part = self._slices.get((want.budget, want.window))
-        own = part.spent if part is not None else 0
-        # An overrun that the store has not heard of yet counts as well.
-        unheard = max(0, -part.free) if part is not None else 0
-        return Standing(
-            budget=want.budget,
-            window=want.window,
-            resets=want.resets,
-            unit=want.unit,
-            limit=want.limit,
-            spent=spent + own,
-            held=max(0, committed + unheard - spent - own),
-        )
-
-    # ----------------------------------------------------------------- memory
-
-    def _take(self, wants: tuple[Want, ...]) -> bool:
-        """Hold from the slices without asking anybody, on all levels or none."""
-        parts = self._slices
-        fits = True
-        for want in wants:
-            part = parts.get((want.budget, want.window))
-            if part is None:
-                fits = False
-                continue
-            if want.limit != part.limit:
-                # A lowered limit stops new holds: what is free goes back, and the store
-                # decides under the new limit. Looked at on every level, refused or not.
-                if want.limit < part.limit:
-                    part.give = True
-                part.limit = want.limit
-            if part.frozen or (
-                want.amount and (part.give or part.granted - part.spent - part.held < want.amount)
-            ):
-                fits = False
-        if not fits:
-            return False
-        for want in wants:
-            part = parts[want.budget, want.window]
-            part.held += want.amount
-            part.used = True
-        return True
-
-    def _release(self, wants: tuple[Want, ...]) -> None:
-        for want in wants:
-            self._slices[want.budget, want.window].held -= want.amount
+    def left(self, want: Want) -> int | None:
+        """Return what nobody has leased, as of the last sync, and what this worker has to spare."""
+        part = self._slices.parts.get((want.budget, want.window))
+        return None if part is None or part.new else max(0, part.left) + max(0, part.free)
 
     # ---------------------------------------------------------------- waiting
 
     async def _wait(self, hold_id: str, wants: tuple[Want, ...]) -> Refusal | None:
         """Queue for the next sync; return None once held, or why not."""
-        parts = [self._part(want) for want in wants]
+        parts = [self._slices.part(want) for want in wants]
         waiting = _Waiting(Ask(hold_id=hold_id, wants=wants), asyncio.get_running_loop().create_future())
         for part in parts:
             part.frozen += 1
@@ -277,15 +181,8 @@ class LeasedBudgets:
         except asyncio.CancelledError:
             # INVARIANT: who goes away holds nothing, also when the answer came just before.
             if future.done() and not future.cancelled() and future.result() is None:
-                self._release(waiting.ask.wants)
+                self._slices.release(waiting.ask.wants)
             raise
-
-    def _part(self, want: Want) -> _Slice:
-        key = (want.budget, want.window)
-        part = self._slices.get(key)
-        if part is None:
-            part = self._slices[key] = _Slice(unit=want.unit, resets=want.resets, limit=want.limit)
-        return part
 
     def _kick(self) -> None:
         if self._syncing is None:
@@ -309,22 +206,14 @@ class LeasedBudgets:
 
     async def _sync(self, batch: list[_Waiting]) -> bool:
         asks = [waiting.ask for waiting in batch]
+        known = self._slices.parts
         keys = {(want.budget, want.window) for ask in asks for want in ask.wants}
-        keys |= {key for key, part in self._slices.items() if part.give or part.free < 0}
+        keys |= {key for key, part in known.items() if part.give or part.free < 0}
         if not keys:
             return True
-        parts = {key: self._slices[key] for key in keys}
-        levels = [
-            Level(
-                key=key,
-                unit=part.unit,
-                resets_us=part.resets // 1000,
-                floor=part.spent + part.held,
-                give=part.give,
-                factor=part.factor,
-            )
-            for key, part in parts.items()
-        ]
+        parts = {key: known[key] for key in keys}
+        levels = [part.level() for part in parts.values()]
+        fresh = [part.want for part in parts.values() if part.new]
         giving = [part for part in parts.values() if part.give]
         for part in parts.values():
             part.frozen += 1
@@ -332,13 +221,17 @@ class LeasedBudgets:
         now_us = self._now() // 1000
         writer = self._writer
         try:
+            if fresh and self._store.dialect != "sqlite":
+                await self._store.run(lambda c: make(c, fresh))
             synced = await self._store.run(lambda c: sync(c, writer, levels, asks, now_us=now_us))
-        except (StoreUnavailable, Fenced):
+        except (StoreUnavailable, Fenced) as why:
             self.reachable = False
-            self._fail(batch, parts, giving)
+            if isinstance(why, Fenced):
+                self._slices.drop()
+            self._fail(batch, parts, giving, fenced=isinstance(why, Fenced))
             return False
         except BaseException:
-            self._fail(batch, parts, giving)
+            self._fail(batch, parts, giving, fenced=True)
             raise
         finally:
             for part in parts.values():
@@ -347,7 +240,9 @@ class LeasedBudgets:
         self._apply(batch, parts, synced)
         return True
 
-    def _fail(self, batch: list[_Waiting], parts: Mapping[Key, _Slice], giving: list[_Slice]) -> None:
+    def _fail(
+        self, batch: list[_Waiting], parts: Mapping[Key, Slice], giving: list[Slice], *, fenced: bool
+    ) -> None:
         """The database is away: holds are served from slices if they fit, else refused."""
         for part in parts.values():
             part.unsure = True
@@ -355,19 +250,19 @@ class LeasedBudgets:
             # Whether it was given back is not known: it is not ours until the next sync
             # says so. INVARIANT: memory never believes in more than the store granted.
             part.granted = min(part.granted, part.spent + part.held)
+        now = self._now()
         for waiting in batch:
             if waiting.future.done():
                 continue
-            fits = all(self._part(want).free >= want.amount for want in waiting.ask.wants)
+            wants = waiting.ask.wants
+            fits = not fenced and self._slices.alone(wants, now)
             if fits:
-                self._hold(waiting.ask.wants)
+                self._slices.hold(wants)
             waiting.future.set_result(None if fits else unavailable())
 
-    def _apply(self, batch: list[_Waiting], parts: Mapping[Key, _Slice], synced: Synced) -> None:
-        for key, part in parts.items():
-            part.granted = synced.granted[key]
-            part.unsure = False
-            part.committed = synced.committed[key]
+    def _apply(self, batch: list[_Waiting], parts: Mapping[Key, Slice], synced: Synced) -> None:
+        for key in parts:
+            part = self._slices.learn(key, synced)
             self._pace(part)
             if part.free < 0:  # it overran further while the sync was under way
                 self._dirty = True
@@ -376,54 +271,67 @@ class LeasedBudgets:
                 self._dirty = self._give_back(waiting.ask.wants) or self._dirty
                 continue
             if verdict.blocked is None:
-                self._hold(waiting.ask.wants)
+                self._slices.hold(waiting.ask.wants)
                 waiting.future.set_result(None)
             else:
                 waiting.future.set_result(self._refusal(synced.blocked[verdict.hold_id]))
 
-    def _pace(self, part: _Slice) -> None:
+    def _pace(self, part: Slice) -> None:
         """Lease more at once where leases come fast: a few statements per second at any rate."""
         now = time.monotonic()
         if now - part.leased < self._renew_s:
-            part.factor = min(2 * part.factor, _FACTOR_MOST)
+            part.factor = min(2 * part.factor, FACTOR_MOST)
         else:
-            part.factor = max(part.factor // 2, _FACTOR)
+            part.factor = max(part.factor // 2, FACTOR)
         part.leased = now
-
-    def _hold(self, wants: tuple[Want, ...]) -> None:
-        for want in wants:
-            part = self._part(want)
-            part.held += want.amount
-            part.used = True
 
     def _give_back(self, wants: tuple[Want, ...]) -> bool:
         for want in wants:
-            self._part(want).give = True
+            self._slices.part(want).give = True
         return bool(wants)
 
     def _refusal(self, blocked: Blocked) -> Refusal:
         want = blocked.want
-        part = self._part(want)
+        part = self._slices.part(want)
         now = self._now()
-        spent = blocked.spent + part.spent
-        held = max(0, blocked.committed - spent)
-        refusal = refuse(want, spent=spent, held=held, now=now)
-        if refusal.code is Code.BUDGET_EXCEEDED:
-            part.exceeded = _Exceeded(want.limit, want.amount, spent, held, now + _EXCEEDED_NS)
+        stands = self._slices.standing(want, blocked.stands)
+        held = max(0, blocked.committed - stands.spent)
+        refusal = refuse(
+            want, spent=stands.spent, held=held, now=now, extra=blocked.extra, frees=blocked.frees
+        )
+        known_s = 0.0
+        if want.resets == NEVER:
+            known_s = _FULL_S
+        elif want.rate and stands.spent + want.amount > want.limit:
+            known_s = (want.resets - now) / 1e9
+        elif refusal.code is Code.BUDGET_EXCEEDED:
+            known_s = _EXCEEDED_S
+        if known_s > 0:
+            # By a clock that never goes back: what is remembered must end.
+            until = time.monotonic() + known_s
+            part.exceeded = Exceeded(
+                want.limit, want.amount, stands.spent, held, blocked.extra, blocked.frees, until
+            )
         return refusal
 
     def _known_exceeded(self, wants: tuple[Want, ...]) -> Refusal | None:
-        now = self._now()
         for want in wants:
-            part = self._slices.get((want.budget, want.window))
+            part = self._slices.parts.get((want.budget, want.window))
             known = part.exceeded if part is not None else None
             if (
                 known is not None
-                and now < known.until
+                and time.monotonic() < known.until
                 and want.limit == known.limit
                 and want.amount >= known.amount
             ):
-                return refuse(want, spent=known.spent, held=known.held, now=now)
+                return refuse(
+                    want,
+                    spent=known.spent,
+                    held=known.held,
+                    now=self._now(),
+                    extra=known.extra,
+                    frees=known.frees,
+                )
         return None
 
     # -------------------------------------------------------------- renewal
@@ -442,27 +350,31 @@ class LeasedBudgets:
     async def renew(self) -> None:
         """Give back what is idle, out of date, or wanted by others; once per second."""
         now = self._now()
+        parts = self._slices.parts
         flagged: set[Key] = set()
-        candidates = [key for key, part in self._slices.items() if part.free > 0]
+        candidates = [key for key, part in parts.items() if part.free > 0]
         if candidates:
             flagged = await self._store.ask(lambda c: contended(c, candidates, now_us=now // 1000))
-        for key, part in list(self._slices.items()):
+        for key, part in list(parts.items()):
             part.idle = 0 if part.used else part.idle + 1
             part.used = False
-            over = now >= part.resets
-            if part.unsure or (part.free > 0 and (over or key in flagged or part.idle >= _IDLE_TICKS)):
+            if part.unsure or (
+                part.free > 0 and (part.over(now) or key in flagged or part.idle >= _IDLE_TICKS)
+            ):
                 part.give = True
                 self._dirty = True
             if part.free < 0:
                 self._dirty = True
-            if over and part.free == 0 and part.held == 0 and not (part.frozen or part.unsure):
-                del self._slices[key]
+        self._slices.forget(now, idle=_IDLE_TICKS)
         if self._dirty:
             self._kick()
+        self._ticks += 1
+        if self._ticks % _SWEEP_TICKS == 0 and self._slices.rates:
+            await self._store.run(lambda c: sweep_rates(c, now_us=now // 1000))
 
     async def flush(self) -> None:
         """Give back all that is free and wait until it is done or the store is found away."""
-        for part in self._slices.values():
+        for part in self._slices.parts.values():
             if part.free > 0 or part.unsure:
                 part.give = True
         self._dirty = True
@@ -488,4 +400,5 @@ class LeasedBudgets:
 
     def room(self) -> dict[str, int]:
         """Return what may still be held without the store, per budget, for ``/status``."""
-        return {key[0]: max(0, part.free) for key, part in self._slices.items()}
+        parts = self._slices.parts
+        return {key[0]: max(0, part.free) for key, part in parts.items() if not part.want.rate}

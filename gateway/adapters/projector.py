@@ -8,6 +8,7 @@ same lines that an auditor reads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.journal_read import Garbled, Tail
 from gateway.adapters.store_sql.budgets import Writer
 from gateway.adapters.store_sql.engine import Store, StoreUnavailable
-from gateway.adapters.store_sql.projection import CursorMoved, Handler, apply, cursor
+from gateway.adapters.store_sql.projection import CursorMoved, Handler, apply, cursor, nothing_new
 from gateway.core.fold import Booking, Fact, Fold, Other
 from gateway.core.record import Entry
 
@@ -28,6 +29,7 @@ _SLICE_BYTES = 1 << 17
 _MANY = 100
 _LONGER = 4
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0)
+_TELL_US = 60_000_000
 
 Skipped = Callable[[Entry, str], None]
 
@@ -65,6 +67,8 @@ class Projector:
         self._placed = False
         self._pending: list[tuple[Entry, list[Fact]]] = []
         self._stop: asyncio.Event | None = None
+        self._end_us: int | None = None  # when the end of the journal was seen by the last look
+        self._told_us = 0
         self._one = threading.Lock()  # `drain` at the end may meet the last `step` of `run`
 
     def lag(self, last: int) -> int:
@@ -92,6 +96,8 @@ class Projector:
         read = len(self._pending)
         if fresh:
             self._ship(fresh)
+        elif not read:
+            self._nothing_new()
         self._pending = []
         return read
 
@@ -103,12 +109,21 @@ class Projector:
         processor's cache.
         """
         pending: list[tuple[Entry, list[Fact]]] = []
+        before, self._end_us = self._now() // 1000, None
         while len(pending) < _BATCH:
             entries = self._tail.read(_SLICE, _SLICE_BYTES)
             pending += [(entry._replace(data={}), self.fold.step(entry)) for entry in entries]
             if len(entries) < _SLICE:
+                self._end_us = before
                 break
         return pending
+
+    def _nothing_new(self) -> None:
+        """Say now and then that the journal of an idle writer is read to its end, so that months close."""
+        if self.projected and self._end_us is not None and self._end_us - self._told_us >= _TELL_US:
+            told, self._told_us = self._end_us, self._end_us
+            with contextlib.suppress(StoreUnavailable), self._store.write() as connection:
+                nothing_new(connection, self.writer.id, seen=self.projected, read_us=told)
 
     def _ship(self, fresh: list[tuple[Entry, list[Fact]]]) -> None:
         try:
@@ -154,6 +169,8 @@ class Projector:
                 last=last,
                 handlers=self._handlers,
                 now_us=self._now() // 1000,
+                # After the last entry of a look that saw the end, nothing older is unread.
+                read_us=self._end_us if last == self._pending[-1][0].seq else None,
             )
         self.projected = last
 

@@ -9,7 +9,7 @@ for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.ports import Observation
 
@@ -176,3 +177,19 @@ class PrometheusTelemetry:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, str(self._shared))  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One sample of somebody else's metrics."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+def read_text(text: str) -> Iterator[Sample]:
+    """Yield the samples of a Prometheus text, as engines serve it. Raises ValueError on anything else."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield Sample(name=sample.name, labels=sample.labels, value=sample.value)

@@ -36,7 +36,8 @@ from gateway.ports import Telemetry
 ALLOWED_HEADERS = frozenset({
     "accept", "accept-encoding", "anthropic-beta", "anthropic-version", "api-key", "authorization",
     "content-encoding", "content-type", "idempotency-key", "openai-organization", "openai-project",
-    "user-agent", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-api-key",
+    "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp",
+    "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-api-key",
     "x-goog-api-key",
 })  # fmt: skip
 """Lower-case names of the headers that may leave."""

@@ -1,4 +1,4 @@
-"""The admin API: keys, the policy in force, where budgets stand. Roles by admin token.
+"""The admin API: keys, the policy in force. Roles by admin token.
 
 Every change leaves a line in the admin log and an entry in the journal; a key is shown
 in the one answer that makes it.
@@ -23,12 +23,9 @@ from gateway.adapters.store_sql import keys as rows
 from gateway.adapters.store_sql.keys import KeyRow
 from gateway.api.auth import AdminTokens, Role
 from gateway.api.desk import bad, refusing, require, small_body
-from gateway.core.budget import rfc3339, windows
 from gateway.core.errors import Code, GatewayError, Refusal
-from gateway.core.money import decimal_of
-from gateway.core.snapshot import App, BudgetLimit, Snapshot
-from gateway.core.values import Want
-from gateway.ports import Budgets, Clock, Journal, JournalUnavailable, Standing
+from gateway.core.snapshot import App, Snapshot
+from gateway.ports import Clock, Journal, JournalUnavailable
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -50,7 +47,6 @@ class AdminDeps:
     store: Database
     snapshot: Callable[[], Snapshot]
     reload: Callable[[], Awaitable[Reloaded]]
-    budgets: Budgets
     journal: Journal
     clock: Clock
     issue_id: Callable[[], str]
@@ -92,13 +88,6 @@ def router(deps: AdminDeps) -> APIRouter:
         body = {"hash": done.hash, "changed": done.changed, "problems": list(done.problems)}
         # A bundle with problems is not taken; the last good one goes on.
         return JSONResponse(body, status_code=422 if done.problems else 200)
-
-    @routes.get("/v1/admin/budgets", summary="Where every budget stands.", dependencies=[reader])
-    async def budgets() -> Response:
-        limits = limits_of(deps.snapshot())
-        wants = [want_of(limit, budget, at=deps.clock.now()) for budget, limit in limits.items()]
-        standing = await deps.budgets.standing(wants)
-        return JSONResponse({"data": [_standing(limits, item) for item in standing]})
 
     return routes
 
@@ -163,26 +152,6 @@ def _add_keys(routes: APIRouter, deps: AdminDeps) -> None:
             raise _no_key(missing) from None
         await _journal(deps, entries)
         return JSONResponse({"id": key_id, "state": "revoked"})
-
-
-def limits_of(snapshot: Snapshot) -> dict[str, BudgetLimit]:
-    """Return every budget of org, teams and apps by the id under which it is held."""
-    found: dict[str, BudgetLimit] = {}
-    for app in snapshot.apps.values():
-        first: dict[str, str] = {}
-        for limit in app.budgets:
-            # As core.budget.wants names them: a second window of one budget carries its period.
-            shared = first.setdefault(limit.id, limit.per) != limit.per
-            found[f"{limit.id}:{limit.per}" if shared else limit.id] = limit
-    return found
-
-
-def want_of(limit: BudgetLimit, budget: str, *, at: int) -> Want:
-    """Return a want of nothing in the window that holds the instant (nanoseconds), to ask where it stands."""
-    start, end = windows(limit.per, limit.timezone, at)
-    return Want(
-        budget=budget, window=rfc3339(start), resets=end, unit=limit.unit, limit=limit.limit, amount=0
-    )
 
 
 def shown(row: KeyRow, *, now: int) -> dict[str, object]:
@@ -281,24 +250,4 @@ def _policy(snapshot: Snapshot) -> dict[str, object]:
         "deployments": {
             name: {"expires": item.expires} for name, item in sorted(snapshot.deployments.items())
         },
-    }
-
-
-def _standing(limits: Mapping[str, BudgetLimit], item: Standing) -> dict[str, object]:
-    def amount(value: int) -> str:
-        return str(value) if item.unit == "tokens" else f"{decimal_of(value).normalize():f}"
-
-    limit = limits[item.budget]
-    return {
-        "budget": item.budget,
-        "level": limit.level,
-        "name": limit.name,
-        "per": limit.per,
-        "window": item.window,
-        "resets": item.resets // 1_000_000_000,
-        "unit": item.unit,
-        "limit": amount(item.limit),
-        "spent": amount(item.spent),
-        "held": amount(item.held),
-        "declared_at": limit.at,
     }

@@ -25,6 +25,8 @@ from gateway.api.desk import bad, refusing, require, small_body
 from gateway.core.errors import Code, GatewayError, Refusal
 from gateway.core.snapshot import Snapshot
 from gateway.policy import publish as publishing
+from gateway.policy.money import changes, money_of
+from gateway.policy.money_approval import approvers
 from gateway.policy.problems import PolicyErrors
 from gateway.policy.publish import Actor, NotPublished, Published
 from gateway.policy.sign import Keyring, Unusable, signatures_of
@@ -196,6 +198,10 @@ def _state(
     if keyring is not None and stored is not None:
         whole = publishing.open_package(stored, now=now)
         given = publishing.approve(whole, keyring, lambda name: publishing.find(connection, name), now=now)
+    money: tuple[str, ...] = ()
+    if active is not None:
+        before = publishing.files_of(connection, active.hash) or {}
+        money = changes(money_of(before), money_of(opened.package.files))
     return {
         "hash": opened.package.hash,
         "active": active is not None and active.hash == opened.package.hash,
@@ -204,6 +210,8 @@ def _state(
         "not_ready": list(publishing.ready(opened, now=now)),
         "widens": change.widens if change is not None else None,
         "changes": [str(one) for one in change.changes] if change is not None else [],
+        "money": list(money),  # finance approves these
+        "money_approved": None if given is None else not money or bool(approvers(given)),
     }
 
 

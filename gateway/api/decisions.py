@@ -123,6 +123,7 @@ def _head(told: Told) -> dict[str, object]:
         },
         "labels": [{"name": one.name, "set_by": one.set_by} for one in told.seen.labels],
         "features": sorted(told.seen.features),
+        "degraded": orjson.loads(row.degraded) if row.degraded else None,
     }
 
 

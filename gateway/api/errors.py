@@ -51,6 +51,7 @@ TABLE: dict[Code, Row] = {
     Code.TARGET_NOT_FOUND: Row(404, "invalid_request_error", "not_found_error"),
     Code.REQUEST_TIMEOUT: Row(408, "invalid_request_error", "invalid_request_error"),
     Code.IDEMPOTENCY_CONFLICT: Row(409, "invalid_request_error", "invalid_request_error"),
+    Code.PERIOD_NOT_CLOSED: Row(409, "invalid_request_error", "invalid_request_error"),
     Code.BODY_TOO_LARGE: Row(413, "invalid_request_error", "request_too_large"),
     Code.UNSUPPORTED_MEDIA_TYPE: Row(415, "invalid_request_error", "invalid_request_error"),
     Code.UPSTREAM_REJECTED: Row(502, "upstream_error", "api_error"),
@@ -113,7 +114,21 @@ def error_headers(refusal: Refusal, request_id: str) -> Headers:
         headers.append((b"retry-after", str(refusal.retry_after).encode("ascii")))
     if refusal.retry is not None:
         headers.append((b"x-should-retry", b"true" if refusal.retry else b"false"))
+    if refusal.code is Code.RATE_LIMITED and refusal.extension.get("unit") == "requests per minute":
+        limit = refusal.extension.get("limit")
+        wait = refusal.retry_after or 0
+        headers += pace_headers(limit if isinstance(limit, int) else 0, 0, wait * 1_000_000_000)
     return headers
+
+
+def pace_headers(limit: int, left: int, resets_in: int) -> Headers:
+    """Return the headers that OpenAI's SDKs know: requests of this minute, and when it ends (ns)."""
+    seconds = max(0, -(-resets_in // 1_000_000_000))
+    return [
+        (b"x-ratelimit-limit-requests", str(limit).encode("ascii")),
+        (b"x-ratelimit-remaining-requests", str(left).encode("ascii")),
+        (b"x-ratelimit-reset-requests", f"{seconds}s".encode("ascii")),
+    ]
 
 
 def render(refusal: Refusal, surface: Surface | None, request_id: str) -> tuple[int, Headers, bytes]:

@@ -18,7 +18,7 @@ import orjson
 
 from gateway.api.auth import authenticate, presented_key
 from gateway.api.endpoints import Endpoint
-from gateway.api.errors import INTERNAL, Headers, render
+from gateway.api.errors import INTERNAL, Headers, pace_headers, render
 from gateway.api.health import Lifecycle
 from gateway.api.protocol import GONE
 from gateway.api.settling import Settler
@@ -389,6 +389,10 @@ def reply_headers(reply: Reply, call: Call) -> Headers:
         headers.append((b"x-borderpost-cost", served.cost.encode("ascii")))
     if served.clamped_to is not None:
         headers.append((b"x-borderpost-max-tokens", str(served.clamped_to).encode("ascii")))
+    if served.pace is not None:
+        headers += pace_headers(served.pace.limit, served.pace.left, served.pace.resets - call.received)
+    if served.degraded is not None:
+        headers.append((b"x-borderpost-degraded", served.degraded.encode("ascii", "replace")))
     if served.marks:
         headers.append((b"x-borderpost-mark", ",".join(served.marks).encode("ascii")))
     if served.disclose_ai:

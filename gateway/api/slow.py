@@ -9,14 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from gateway import __version__
-from gateway.adapters.keys import Database
-from gateway.api import admin, bundles, content, decisions, feedback, models, privacy, reports, withdrawals
+from gateway.adapters.store_sql import Store
+from gateway.api import (
+    admin,
+    books,
+    budgets,
+    bundles,
+    content,
+    decisions,
+    feedback,
+    models,
+    privacy,
+    reconcile,
+    reports,
+    suspensions,
+    withdrawals,
+)
 from gateway.api.auth import AdminTokens
 from gateway.api.endpoints import Endpoint
 from gateway.api.errors import INTERNAL, render
@@ -49,7 +64,7 @@ class SlowDeps:
     content: ContentStore
     detector: Detector
     journal: Journal
-    store: Database
+    store: Store
     source: PolicySource
     judges: Callable[[], Keyring | None]
     policy_source: Literal["folder", "store"]
@@ -57,6 +72,7 @@ class SlowDeps:
     clock: Clock
     issue_id: Callable[[], str]
     endpoints: Sequence[Endpoint]
+    journals: Path  # the folder of this machine's journals
 
 
 def slow_surfaces(deps: SlowDeps) -> Handler:
@@ -88,6 +104,17 @@ def slow_surfaces(deps: SlowDeps) -> Handler:
         )
     )
     app.include_router(
+        reconcile.router(
+            reconcile.ReconcileDeps(
+                tokens=deps.tokens,
+                store=deps.store,
+                snapshot=lambda: deps.source.snapshot,
+                clock=deps.clock,
+                issue_id=deps.issue_id,
+            )
+        )
+    )
+    app.include_router(
         reports.router(
             reports.ReportDeps(
                 tokens=deps.tokens,
@@ -111,13 +138,37 @@ def slow_surfaces(deps: SlowDeps) -> Handler:
         )
     )
     app.include_router(
+        suspensions.router(
+            suspensions.SuspensionDeps(
+                tokens=deps.tokens,
+                store=deps.store,
+                snapshot=lambda: deps.source.snapshot,
+                journal=deps.journal,
+                clock=deps.clock,
+                issue_id=deps.issue_id,
+            )
+        )
+    )
+    app.include_router(
+        budgets.router(
+            budgets.BudgetDeps(
+                tokens=deps.tokens,
+                keys=deps.keys,
+                store=deps.store,
+                snapshot=lambda: deps.source.snapshot,
+                budgets=deps.budgets,
+                clock=deps.clock,
+                issue_id=deps.issue_id,
+            )
+        )
+    )
+    app.include_router(
         admin.router(
             admin.AdminDeps(
                 tokens=deps.tokens,
                 store=deps.store,
                 snapshot=lambda: deps.source.snapshot,
                 reload=reload,
-                budgets=deps.budgets,
                 journal=deps.journal,
                 clock=deps.clock,
                 issue_id=deps.issue_id,
@@ -125,6 +176,20 @@ def slow_surfaces(deps: SlowDeps) -> Handler:
         )
     )
 
+    app.include_router(
+        books.router(
+            books.BookDeps(
+                tokens=deps.tokens,
+                store=deps.store,
+                snapshot=lambda: deps.source.snapshot,
+                keyring=deps.judges,
+                journals=deps.journals,
+                journal=deps.journal,
+                clock=deps.clock,
+                issue_id=deps.issue_id,
+            )
+        )
+    )
     app.include_router(
         bundles.router(
             bundles.BundleDeps(

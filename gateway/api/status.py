@@ -127,10 +127,11 @@ def required_controls(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
         "journal": "every surface",
         "guard": "every upstream call",
     }
-    if any(app.budgets or app.key_budgets for app in snapshot.apps.values()):
+    budgeted = any(app.budgets or app.key_budgets or app.user_budgets for app in snapshot.apps.values())
+    if budgeted or snapshot.model_budgets or snapshot.data_budgets:
         needed["budgets"] = "`budget` in teams.yaml"
-    if any(app.requests_per_minute or app.concurrent for app in snapshot.apps.values()):
-        needed["rates"] = "`rates` in teams.yaml"
+    if any(app.rates or app.key_rates or app.user_rates for app in snapshot.apps.values()):
+        needed["rates"] = "`rate` in teams.yaml"
     for app, kinds in sorted(snapshot.detectors_for.items()):
         for kind in sorted(kinds):
             needed.setdefault(f"detector:{kind}", f"the rules that apply to app `{app}`")

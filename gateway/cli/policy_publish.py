@@ -18,6 +18,7 @@ from gateway.cli.opened import note, settings_of, stop, store_of, with_config
 from gateway.policy import publish as publishing
 from gateway.policy.diff import difference
 from gateway.policy.load import read_folder
+from gateway.policy.money import changes, money_of
 from gateway.policy.problems import PolicyErrors
 from gateway.policy.publish import Actor, NotPublished, Opened, Published
 from gateway.policy.recorded import recorded_of
@@ -172,13 +173,19 @@ def rollback(hash_: str | None, revoke: str | None, toml: Path | None) -> None:
 @click.argument("old", type=_FOLDER)
 @click.argument("new", type=_FOLDER)
 def diff(old: Path, new: Path) -> None:
-    """Say which egress the policy in NEW adds to that in OLD, and which it removes.
+    """Say which egress the policy in NEW adds to that in OLD, and which it removes; and changes of money.
 
     Status 0 if it only narrows, 1 if it widens.
     """
     now = SystemClock().now()
-    change = difference(_folder(old).snapshot, _folder(new).snapshot, now=now)
+    before, after = _folder(old), _folder(new)
+    change = difference(before.snapshot, after.snapshot, now=now)
     click.echo(str(change))
+    money = changes(money_of(before.package.files), money_of(after.package.files))
+    if money:
+        click.echo("budgets and prices, for finance to approve:")
+    for sentence in money:
+        click.echo(f"  {sentence}")
     raise SystemExit(1 if change.widens else 0)
 
 

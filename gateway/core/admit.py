@@ -1,57 +1,55 @@
 """The cheap refusal: what is turned away before any work is done for it.
 
-Concurrency and request rates of an app within this process; sizes are checked
-where the body is read. State is a value that the pipeline keeps per app.
+Requests per minute and calls at once are windows like those of budgets, leased by every worker,
+so that they hold over all workers and replicas. A call asks for them before anything else; when
+it ends, its place among the calls at once is given back and its request is spent. Tokens per
+minute are held with each attempt, when its bound is known (``core/wants.py``). Sizes are checked
+where the body is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.core.errors import Code, Refusal
-from gateway.core.snapshot import App
-
-_MINUTE = 60_000_000_000
-
-
-@dataclass(slots=True, kw_only=True)
-class Load:
-    """What one app has going on in this process. ``allowance`` counts requests × minute."""
-
-    in_flight: int = 0
-    allowance: float = -1.0
-    seen: int = 0
+from gateway.core.snapshot import Snapshot
+from gateway.core.units import CONCURRENT, REQUESTS
+from gateway.core.values import Caller, Hold, Want
+from gateway.core.wants import per_call
 
 
-def admit(app: App, load: Load, *, now: int) -> Refusal | None:
-    """Admit one call, or say why not. Spends one request of the app's rate.
+def admission(snapshot: Snapshot, caller: Caller, *, at: int) -> tuple[Want, ...]:
+    """Return what a call must hold before anything is done for it; () where no rate applies."""
+    app = snapshot.apps.get(caller.app)
+    if app is None or not (app.rates or app.key_rates or app.user_rates):
+        return ()
+    return tuple(level.want(1) for level in per_call(snapshot, app, caller, at=at))
 
-    The rate is a token bucket that holds one minute's worth of requests.
-    """
-    if app.concurrent is not None and load.in_flight >= app.concurrent:
-        return Refusal(
-            code=Code.RATE_LIMITED,
-            message=f"App '{app.id}' has {load.in_flight} calls in flight, its limit. "
-            "Wait for one to end, or ask the platform team to raise `concurrent`.",
-            extension={"scope": f"app {app.id}", "limit": app.concurrent, "unit": "concurrent"},
-            retry_after=1,
-        )
-    rate = app.requests_per_minute
-    if rate is None:
-        return None
-    if load.allowance < 0:
-        load.allowance = float(rate)
-    else:
-        earned = (now - load.seen) * rate / _MINUTE
-        load.allowance = min(float(rate), load.allowance + max(0.0, earned))
-    load.seen = now
-    if load.allowance < 1.0:
-        wait = max(1, round((1.0 - load.allowance) * 60 / rate))
-        return Refusal(
-            code=Code.RATE_LIMITED,
-            message=f"App '{app.id}' may make {rate} requests a minute. Retry in {wait} s.",
-            extension={"scope": f"app {app.id}", "limit": rate, "unit": "requests per minute"},
-            retry_after=wait,
-        )
-    load.allowance -= 1.0
-    return None
+
+def name_of(call_id: str) -> str:
+    """Return the id of a call's admission, which is no attempt's."""
+    return f"{call_id}.in"
+
+
+def used(hold: Hold) -> dict[str, int]:
+    """Return what a call has used of its admission once it ended: the request, and no place any more."""
+    return {want.budget: 0 if want.unit == CONCURRENT else want.amount for want in hold.wants}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many requests a minute may have, and has left until it ends, for the answer's headers."""
+
+    limit: int
+    left: int
+    resets: int
+
+
+def pace(hold: Hold, left: Callable[[Want], int | None]) -> Pace | None:
+    """Return the tightest rate of requests that a call was admitted under; None where there is none."""
+    found: Pace | None = None
+    for want in hold.wants:
+        rest = left(want) if want.unit == REQUESTS else None
+        if rest is not None and (found is None or rest < found.left):
+            found = Pace(limit=want.limit, left=rest, resets=want.resets)
+    return found

@@ -1,8 +1,8 @@
 """How many tokens an attempt can use at most, known before it is sent.
 
 INVARIANT: :func:`input_bound` is never below the vendor's count. It needs no
-tokenizer: byte-level tokenizers make at most one token of a byte, so the bytes of
-the JSON bound the text, and its punctuation (``{"role":"user","content":""}``)
+tokenizer, though one that is on board lowers it: byte-level tokenizers make at most
+one token of a byte, so the bytes of the JSON bound the text, and its punctuation (``{"role":"user","content":""}``)
 more than covers what a chat template adds per message. Media are counted by caps
 that the deployment declares; without a cap there is no bound, and no call.
 """
@@ -33,15 +33,21 @@ SLOWEST_AUDIO = 500
 
 
 def input_bound(
-    surface: Surface, body: Mapping[str, object], size: int, media_caps: Mapping[str, int]
+    surface: Surface,
+    body: Mapping[str, object],
+    size: int,
+    media_caps: Mapping[str, int],
+    *,
+    saved: int = 0,
 ) -> int | Refusal:
     """Return an upper bound of the input tokens of a request body.
 
     ``body`` is what is to be sent (redacted), ``size`` the bytes that arrived (used
     only where the body cannot be written as JSON). ``media_caps`` are the deployment's
     tokens per ``image``, ``audio_second`` and ``file``. Refuses media without a cap.
+    ``saved`` is by how much an exact count of the texts lowers it (``core/encodings.py``).
     """
-    bound = _bytes(body, size) + BASE + _tools(body)
+    bound = _bytes(body, size) + BASE + _tools(body) - saved
     for part in media(surface, body):
         cap = _cap(part, media_caps)
         if isinstance(cap, Refusal):
@@ -121,6 +127,17 @@ def asked_output(surface: Surface, body: Mapping[str, object]) -> tuple[int | No
             return whole(body, "max_output_tokens"), 1
         case Surface.EMBEDDINGS | Surface.COUNT_TOKENS:
             return 0, 1
+
+
+LEAST = 16
+"""Output tokens below which an answer is not worth clamping to: the call is refused."""
+
+
+def least_output(body: Mapping[str, object]) -> int:
+    """Return the least that an answer may be clamped to: what it thinks first must fit, and a few words."""
+    thinking = body.get("thinking")
+    thought = whole(thinking, "budget_tokens") if is_object(thinking) else None
+    return LEAST + (thought or 0)
 
 
 def input_estimate(surface: Surface, body: Mapping[str, object]) -> int:

@@ -1,241 +1,92 @@
-"""Budgets as arithmetic: windows, what to hold, what was spent, how leases are cut.
+"""Budgets as arithmetic: what an attempt is booked at, what can be afforded, what a refusal says.
 
-All pure. Amounts are integers in the budget's unit: nano-units of a currency, or
-tokens. The effects (slices, statements, waiting) are in ``adapters/leases.py``;
-what a batch of holds may take from the shared windows is decided here, in
-:func:`plan`, so that SQLite, PostgreSQL and the in-memory twin cannot differ.
+All pure. Amounts are integers in the budget's unit (``core/units.py``). When windows begin and
+end is in ``core/windows.py``, what must be held in ``core/wants.py``, what a batch of holds may
+take in ``core/leasing.py``; the effects are in ``adapters/leases.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from gateway.core.errors import Code, Refusal
 from gateway.core.frozen import quick
-from gateway.core.money import decimal_of
 from gateway.core.prices import bound as price_bound
 from gateway.core.prices import charge as price_charge
 from gateway.core.prices import convert
-from gateway.core.snapshot import App, BudgetLimit, Snapshot
-from gateway.core.values import Caller, Charge, Hold, Usage, Want
+from gateway.core.snapshot import Snapshot
+from gateway.core.units import (
+    CONCURRENT,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    REQUESTS,
+    TOKENS,
+    UNITS,
+    is_money,
+)
+from gateway.core.units import shown as shown  # noqa: PLC0414 (re-exported: amounts in refusals)
+from gateway.core.values import Charge, Hold, Usage, Want
+from gateway.core.windows import NEVER, SECOND, instant
+from gateway.core.windows import rfc3339 as rfc3339  # noqa: PLC0414 (re-exported: instants in refusals)
+from gateway.core.windows import windows as windows  # noqa: PLC0414 (re-exported: periods of reports)
 
-TOKENS = "tokens"
-Key = tuple[str, str]
-"""(budget, window): one row of the shared windows."""
-
-_SECOND = 1_000_000_000
-_QUARTER_HOUR = 900 * _SECOND
-
-# -------------------------------------------------------------------- windows
-
-
-def windows(per: str, timezone: str, at: int) -> tuple[int, int]:
-    """Return the half-open calendar window (start, end) that holds the instant, in ns.
-
-    Windows are local calendar periods of the IANA zone (``day``, ``week`` from
-    Monday, ``month``, ``quarter``, ``year``), so days have 23 or 25 hours around
-    clock changes, with no gap and no overlap. Raises ValueError on another ``per``
-    and ZoneInfoNotFoundError on an unknown zone.
-    """
-    start, end, _ = _window(per, timezone, at)
-    return start, end
-
-
-def rfc3339(at: int) -> str:
-    """Return an instant as RFC 3339 UTC, to the second."""
-    return datetime.fromtimestamp(at // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _window(per: str, timezone: str, at: int) -> tuple[int, int, str]:
-    found = _window_of_bucket(per, timezone, at // _QUARTER_HOUR)
-    if found[0] <= at < found[1]:
-        return found
-    # Zones whose offsets were not whole quarter hours (before 1972).
-    return _window_at(per, timezone, at)
-
-
-@lru_cache(maxsize=256)
-def _window_of_bucket(per: str, timezone: str, bucket: int) -> tuple[int, int, str]:
-    return _window_at(per, timezone, bucket * _QUARTER_HOUR)
-
-
-def _window_at(per: str, timezone: str, at: int) -> tuple[int, int, str]:
-    zone = ZoneInfo(timezone)
-    day = datetime.fromtimestamp(at // _SECOND, zone).replace(tzinfo=None)
-    day = day.replace(hour=0, minute=0, second=0, microsecond=0)
-    match per:
-        case "day":
-            first, last = day, day + timedelta(days=1)
-        case "week":
-            first = day - timedelta(days=day.weekday())
-            last = first + timedelta(days=7)
-        case "month":
-            first = day.replace(day=1)
-            last = _months_on(first, 1)
-        case "quarter":
-            first = day.replace(month=3 * ((day.month - 1) // 3) + 1, day=1)
-            last = _months_on(first, 3)
-        case "year":
-            first = day.replace(month=1, day=1)
-            last = _months_on(first, 12)
-        case _:
-            raise ValueError(f"unknown window `{per}`: use day, week, month, quarter or year")
-    start, end = _instant(first, zone), _instant(last, zone)
-    if at < start:
-        # Clocks that jumped over midnight (23:30 to 00:30): the moments before the
-        # reading of midnight still belong to the window before.
-        return _window_at(per, timezone, start - _QUARTER_HOUR - (start - at))
-    return start, end, rfc3339(start)
-
-
-def _months_on(first: datetime, months: int) -> datetime:
-    month = first.month - 1 + months
-    return first.replace(year=first.year + month // 12, month=month % 12 + 1)
-
-
-def _instant(midnight: datetime, zone: ZoneInfo) -> int:
-    """Return the first instant of a local day.
-
-    ``fold=0``: a midnight that exists twice means its first time; one that does not
-    exist is read with the offset before, which is the change of clocks itself.
-    """
-    return int(midnight.replace(tzinfo=zone, fold=0).timestamp()) * _SECOND
-
-
-# ---------------------------------------------------------------- holds, spend
-
-
-def wants(
-    snapshot: Snapshot, caller: Caller, *, bound: Charge | None, tokens: int, at: int
-) -> tuple[Want, ...] | Refusal:
-    """Return what to hold on every level: org, team, app, key, in this order.
-
-    ``bound`` is the most that the attempt can cost (None: unpriced), ``tokens``
-    the most that it can use. PRICE_UNKNOWN where a money budget meets an unpriced
-    attempt or a currency without a rate.
-    """
-    app = snapshot.apps.get(caller.app)
-    if app is None:
-        return Refusal(
-            code=Code.PERMISSION_DENIED,
-            message=f"App `{caller.app}` is not registered. Ask whoever runs the gateway to register it.",
-        )
-    amounts: dict[str, int] = {TOKENS: tokens}
-    found: list[Want] = []
-    for level in _levels(snapshot, app, caller.key_id, at):
-        unit = level.limit.unit
-        amount = amounts.get(unit)
-        if amount is None:
-            if bound is None:
-                return Refusal(
-                    code=Code.PRICE_UNKNOWN,
-                    message=f"Nothing was sent: {level.limit.level} `{level.limit.name}` has a budget in "
-                    f"{unit}, and the price of this model is not known. Ask finance to add it to the prices.",
-                    retry=False,
-                )
-            converted = convert(snapshot, bound.nano, bound.currency, unit, at=at, ceiling=True)
-            if isinstance(converted, Refusal):
-                return converted
-            amount = amounts[unit] = converted
-        found.append(
-            Want(
-                budget=level.budget,
-                window=level.window,
-                resets=level.resets,
-                unit=unit,
-                limit=level.limit.limit,
-                amount=amount,
-            )
-        )
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Level:
-    """One budget of a caller and its window."""
-
-    budget: str
-    limit: BudgetLimit
-    window: str
-    resets: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Levels:
-    """A caller's budgets, in order, while none of their windows ends: ``since`` ≤ at < ``until``."""
-
-    since: int
-    until: int
-    levels: tuple[_Level, ...]
-
-
-_MOST_LEVELS = 8_192
-"""Keys whose levels are remembered per snapshot; beyond, all are worked out anew."""
-
-
-def _levels(snapshot: Snapshot, app: App, key_id: str, at: int) -> tuple[_Level, ...]:
-    """Return the budgets that apply to a key at the instant. Worked out once per window."""
-    memo = snapshot.memo
-    known = memo.get(("levels", app.id, key_id))
-    if isinstance(known, _Levels) and known.since <= at < known.until:
-        return known.levels
-    since, until = -(2**63), 2**63
-    levels: list[_Level] = []
-    for limit, budget in _limits(app.budgets, app.key_budgets, key_id):
-        start, end, window = _window(limit.per, limit.timezone, at)
-        since, until = max(since, start), min(until, end)
-        levels.append(_Level(budget=budget, limit=limit, window=window, resets=end))
-    if len(memo) >= _MOST_LEVELS:
-        memo.clear()
-    fresh = _Levels(since=since, until=until, levels=tuple(levels))
-    memo["levels", app.id, key_id] = fresh
-    return fresh.levels
-
-
-def _limits(
-    budgets: Iterable[BudgetLimit], templates: Iterable[BudgetLimit], key_id: str
-) -> Iterable[tuple[BudgetLimit, str]]:
-    for limit in budgets:
-        yield limit, limit.id
-    for limit in templates:
-        # As the other levels are named: two windows of one budget may start at the same
-        # instant (a day and its month), and must not be one row.
-        suffix = "" if limit.per == "month" else f":{limit.per}"
-        yield limit, f"key:{key_id}:{limit.unit}{suffix}"
+# ---------------------------------------------------------------------- spend
 
 
 def spends(
-    hold: Hold, charge: Charge | None, usage: Usage | None, snapshot: Snapshot, *, at: int
+    hold: Hold,
+    charge: Charge | None,
+    usage: Usage | None,
+    snapshot: Snapshot,
+    *,
+    at: int,
+    amounts: Mapping[str, int | None] | None = None,
 ) -> dict[str, int]:
     """Return what to book per budget id for an attempt.
 
     What is not known is booked at its hold: no usage, no charge or no rate (promise
-    6). ``at`` is the start of the attempt: the rate in force then applies.
+    6). ``at`` is the start of the attempt: the rate in force then applies. ``amounts`` are
+    what it took of further units, None where one is not known.
     """
-    known: dict[str, int | None] = {TOKENS: None if usage is None else usage.total}
+    known: dict[str, int | None] = {
+        TOKENS: None if usage is None else usage.total,
+        INPUT_TOKENS: None if usage is None else usage.total_input,
+        OUTPUT_TOKENS: None if usage is None else usage.total_output,
+        REQUESTS: 1,
+        CONCURRENT: 0,
+        **(amounts or {}),
+    }
+    money: dict[tuple[str, str], int | None] = {}
     booked: dict[str, int] = {}
     for want in hold.wants:
-        if want.unit not in known:
-            known[want.unit] = _converted(charge, want.unit, snapshot, at)
-        amount = known[want.unit]
+        if is_money(want.unit):
+            fixed = (want.unit, want.window)
+            if fixed not in money:
+                money[fixed] = _converted(charge, want, snapshot, at)
+            amount = money[fixed]
+        else:
+            amount = known.get(want.unit)
         booked[want.budget] = want.amount if amount is None else amount
     return booked
 
 
-def _converted(charge: Charge | None, unit: str, snapshot: Snapshot, at: int) -> int | None:
+def _converted(charge: Charge | None, want: Want, snapshot: Snapshot, at: int) -> int | None:
     if charge is None:
         return None
-    amount = convert(snapshot, charge.nano, charge.currency, unit, at=at, ceiling=False)
+    window = instant(want.window)
+    amount = convert(snapshot, charge.nano, charge.currency, want.unit, at=at, window=window, ceiling=False)
     return None if isinstance(amount, Refusal) else amount
 
 
 def overran(hold: Hold, actual: Mapping[str, int]) -> bool:
     """Say whether the vendor billed beyond the bound on any level."""
-    return any(actual.get(want.budget, 0) > want.amount for want in hold.wants)
+    return any(
+        actual.get(want.budget, 0) > want.amount
+        for want in hold.wants
+        if not want.rate and (want.amount or not want.soft)  # a soft budget holds nothing of the unknown
+    )
 
 
 @quick
@@ -250,12 +101,19 @@ class Settlement:
 
 
 def settlement(
-    snapshot: Snapshot, deployment_id: str, hold: Hold, *, bound: Charge | None, usage: Usage | None, at: int
+    snapshot: Snapshot,
+    deployment_id: str,
+    hold: Hold,
+    *,
+    bound: Charge | None,
+    usage: Usage | None,
+    at: int,
+    amounts: Mapping[str, int | None] | None = None,
 ) -> Settlement:
     """Book an attempt that may have reached the vendor.
 
     With usage: its charge at the price of ``at`` (the start). Without, or where the
-    price lacks a bucket that was used: the bound, estimated.
+    price lacks a bucket that was used: the bound, estimated. ``amounts``: see :func:`spends`.
     """
     priced: Charge | None = None
     if usage is not None:
@@ -264,7 +122,7 @@ def settlement(
             priced = result
     sure = priced is not None and not priced.estimated
     booked = priced if priced is not None else bound
-    actual = spends(hold, booked, usage, snapshot, at=at)
+    actual = spends(hold, booked, usage, snapshot, at=at, amounts=amounts)
     estimated = usage is None or usage.estimated or (booked is not None and not sure)
     return Settlement(charge=booked, spends=actual, estimated=estimated, overrun=overran(hold, actual))
 
@@ -275,27 +133,37 @@ def affordable_output(
     *,
     input_tokens: int,
     output_tokens: int,
-    room: Sequence[tuple[str, int]],
+    room: Sequence[tuple[str, int, str]],
     at: int,
 ) -> int:
     """Return the largest output ≤ ``output_tokens`` whose hold fits every ``room``.
 
-    ``room`` holds (unit, amount that is left) per budget. 0 when not one output
+    ``room`` holds (unit, amount that is left, window) per budget. 0 when not one output
     token fits; also when the price or a rate is unknown.
     """
+    counted: dict[str, Callable[[int], int]] = {
+        TOKENS: lambda output: input_tokens + output,
+        INPUT_TOKENS: lambda _: input_tokens,
+        OUTPUT_TOKENS: lambda output: output,
+        REQUESTS: lambda _: 1,
+    }
 
     def fits(output: int) -> bool:
-        for unit, left in room:
-            if unit == TOKENS:
-                if input_tokens + output > left:
+        for unit, left, window in room:
+            if unit in counted:
+                if counted[unit](output) > left:
                     return False
                 continue
+            if not is_money(unit):
+                continue  # an answer of another length takes no less of it, as far as is known
             most = price_bound(
                 snapshot, deployment_id, input_tokens=input_tokens, output_tokens=output, at=at
             )
             if isinstance(most, Refusal):
                 return False
-            amount = convert(snapshot, most.nano, most.currency, unit, at=at, ceiling=True)
+            amount = convert(
+                snapshot, most.nano, most.currency, unit, at=at, window=instant(window), ceiling=True
+            )
             if isinstance(amount, Refusal) or amount > left:
                 return False
         return True
@@ -315,34 +183,60 @@ def affordable_output(
 # -------------------------------------------------------------------- refusals
 
 
-def refuse(want: Want, *, spent: int, held: int, now: int, level: str | None = None) -> Refusal:
+def refuse(
+    want: Want,
+    *,
+    spent: int,
+    held: int,
+    now: int,
+    level: str | None = None,
+    extra: int = 0,
+    frees: int | None = None,
+) -> Refusal:
     """Return the refusal for one level that cannot take ``want``.
 
     BUDGET_EXCEEDED (402, no retry) when what is spent leaves no room;
-    BUDGET_CONTENTION (429, soon) when only holds and slices are in the way.
-    Amounts are shown as decimals of the unit.
+    BUDGET_CONTENTION (429, soon) when only holds and slices are in the way;
+    RATE_LIMITED (429) for a rate. Amounts are shown as decimals of the unit. ``extra`` is what
+    the window took over from the one before; ``frees`` when enough of a rolling budget is free.
     """
     scope = level or scope_of(want.budget)
+    limit = want.limit + extra
+    gone = spent + want.amount > limit
+    if want.rate:
+        return _too_fast(want, scope, used=spent + held, now=now, gone=gone)
+    until = frees if want.length and frees is not None else want.resets
     facts: dict[str, object] = {
         "scope": scope,
         "unit": want.unit,
-        "limit": shown(want.limit, want.unit),
+        "limit": shown(limit, want.unit),
         "spent": shown(spent, want.unit),
         "held": shown(held, want.unit),
         "asked": shown(want.amount, want.unit),
-        "resets": rfc3339(want.resets),
+        "resets": rfc3339(until),
     }
+    if want.overdraft:
+        facts["overdraft"] = shown(want.overdraft, want.unit)  # for streams that run already, not for this
+    if spent > limit:
+        facts["overdrawn"] = shown(spent - limit, want.unit)
+    if extra > 0:
+        facts["carried_over"] = shown(extra, want.unit)
     numbers = (
         f"limit {facts['limit']} {want.unit}, spent {facts['spent']}, held {facts['held']}, "
         f"this call may need {facts['asked']}"
     )
-    if spent + want.amount > want.limit:
+    if gone:
+        then = (
+            f"Enough of what was spent is {_hours(want.length)} old at {facts['resets']}"
+            if want.length
+            else f"It resets at {facts['resets']}"
+        )
         return Refusal(
             code=Code.BUDGET_EXCEEDED,
             message=f"The budget of {scope} is used up: {numbers}. Nothing was sent. "
-            f"It resets at {facts['resets']}; a smaller max_tokens may fit before then.",
+            f"{then}; a smaller max_tokens may fit before then.",
             extension=facts,
-            retry_after=max(1, -(-(want.resets - now) // _SECOND)),
+            retry_after=_seconds(until - now),
             retry=False,
         )
     return Refusal(
@@ -352,6 +246,28 @@ def refuse(want: Want, *, spent: int, held: int, now: int, level: str | None = N
         extension=facts,
         retry_after=1,
         retry=True,
+    )
+
+
+def _too_fast(want: Want, scope: str, *, used: int, now: int, gone: bool) -> Refusal:
+    """Return the refusal for a rate."""
+    facts: dict[str, object] = {"scope": scope, "limit": want.limit, "used": used, "asked": want.amount}
+    if want.resets == NEVER:
+        return Refusal(
+            code=Code.RATE_LIMITED,
+            message=f"{_capital(scope)} may have {want.limit} calls at once, and has {used}. Wait for one to "
+            "end, or ask the platform team to raise `concurrent`. Nothing was sent.",
+            extension={**facts, "unit": "concurrent"},
+            retry_after=1,
+        )
+    word = want.unit.replace("_", " ")
+    wait = _seconds(want.resets - now) if gone else 1
+    return Refusal(
+        code=Code.RATE_LIMITED,
+        message=f"{_capital(scope)} may use {want.limit} {word} a minute: {used} are used or held in this "
+        f"minute, this call may need {want.amount}. Nothing was sent. Retry in {wait} s.",
+        extension={**facts, "unit": f"{word} per minute", "resets": rfc3339(want.resets)},
+        retry_after=wait,
     )
 
 
@@ -366,114 +282,23 @@ def unavailable() -> Refusal:
     )
 
 
+_ID = re.compile(rf"(?:rate:)?([a-z]+):(.+):(?:[A-Z]{{3}}|{'|'.join(sorted(UNITS))})(?::[^:]*)?")
+
+
 def scope_of(budget: str) -> str:
     """Return ``team `branch` `` for the budget id ``team:branch:CAD``."""
-    level, _, rest = budget.partition(":")
-    name = rest.partition(":")[0]
-    return f"{level} `{name}`" if name else f"`{budget}`"
+    found = _ID.fullmatch(budget)
+    return f"{found[1]} `{found[2]}`" if found else f"`{budget}`"
 
 
-def shown(amount: int, unit: str) -> str:
-    """Return an amount as people read it: tokens whole, money as a plain decimal."""
-    if unit == TOKENS:
-        return str(amount)
-    text = format(decimal_of(amount).normalize(), "f")
-    whole, _, decimals = text.partition(".")
-    return f"{whole}.{decimals.ljust(2, '0')}"
+def _seconds(ns: int) -> int:
+    return max(1, -(-ns // SECOND))
 
 
-# --------------------------------------------------------------------- leasing
+def _hours(length: int) -> str:
+    hours = length // (3600 * SECOND)
+    return f"{hours // 24} d" if hours % 24 == 0 else f"{hours} h"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One hold that waits for room, all levels at once."""
-
-    hold_id: str
-    wants: tuple[Want, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class Room:
-    """One window while a batch is planned. The planner changes it in place.
-
-    ``committed`` is Σ granted over all writers; ``free`` is what this writer was
-    granted and neither spent nor holds; ``contended`` forbids slices beyond need.
-    """
-
-    committed: int
-    free: int
-    contended: bool
-    factor: int = 9  # how many holds' worth to lease beyond need
-    limit: int = 0
-    most: int = 0  # largest amount that was granted in this batch
-    taken: int = 0  # added to committed by this batch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The answer to one ask: held, or the key that had no room."""
-
-    hold_id: str
-    blocked: Key | None
-
-
-def plan(asks: Sequence[Ask], rooms: Mapping[Key, Room]) -> list[Verdict]:
-    """Decide a batch of holds in the order in which they came, then pad the slices.
-
-    INVARIANT: an ask takes on every level or on none, and no level's committed
-    amount passes the limit that the ask's own snapshot names.
-    """
-    verdicts: list[Verdict] = []
-    for ask in asks:
-        blocked: Key | None = None
-        for want in ask.wants:
-            room = rooms[want.budget, want.window]
-            room.limit = want.limit
-            more = max(0, want.amount - room.free)
-            # Nothing to lease needs no room: a hold of zero passes an overrun window too.
-            if more and room.committed + more > want.limit:
-                blocked = (want.budget, want.window)
-                break
-        if blocked is None:
-            for want in ask.wants:
-                room = rooms[want.budget, want.window]
-                more = max(0, want.amount - room.free)
-                room.committed += more
-                room.taken += more
-                room.free += more - want.amount
-                room.most = max(room.most, want.amount)
-        verdicts.append(Verdict(hold_id=ask.hold_id, blocked=blocked))
-    for room in rooms.values():
-        more = padding(room)
-        room.committed += more
-        room.taken += more
-        room.free += more
-    return verdicts
-
-
-def padding(room: Room) -> int:
-    """Return how much to lease beyond need, so that the next holds need no statement.
-
-    Up to ``factor`` holds' worth, or 1 % of what remains; nothing near the limit (less than
-    twenty holds remain) or while somebody is refused for want of a slice, so that
-    a small budget neither overshoots nor starves.
-    """
-    remaining = room.limit - room.committed
-    if room.contended or room.most == 0 or remaining < 20 * room.most:
-        return 0
-    wished = max(0, min(room.factor * room.most, remaining // 100) - room.free)
-    return min(wished, remaining)
-
-
-def enlarged(hold: Hold, amounts: Mapping[str, int]) -> Hold:
-    """Return the hold with further amounts per budget id added."""
-    return Hold(
-        id=hold.id,
-        wants=tuple(replace(w, amount=w.amount + amounts.get(w.budget, 0)) for w in hold.wants),
-    )
-
-
-def further(hold: Hold, amounts: Mapping[str, int]) -> tuple[Want, ...]:
-    """Return the wants of a top-up: the hold's levels with the further amounts only."""
-    return tuple(replace(w, amount=amounts[w.budget]) for w in hold.wants if amounts.get(w.budget, 0) > 0)
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -18,7 +18,7 @@ CREDENTIALS_URL = "credentials_url"
 """Option of a connection: where its credentials are fetched (STS, Entra, Google). Not fetched yet
 by anything of ours; a child that fetches them is let through to this origin and no other."""
 
-_PORTS = {"https": 443, "http": 80, "postgresql": 5432, "postgres": 5432}
+_PORTS = {"https": 443, "http": 80, "postgresql": 5432, "postgres": 5432, "smtp": 587, "smtps": 465}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -28,7 +28,7 @@ class Destination:
     host: str  # lower-case; a name or an address without brackets
     port: int
     scheme: str
-    purpose: str  # attempt | credentials | telemetry | database
+    purpose: str  # attempt | credentials | engine_metrics | alert | billing | telemetry | database
     used_by: str  # the deployment, or the setting
     place: str = ""
 
@@ -64,6 +64,16 @@ def destinations(snapshot: Snapshot, sinks: Iterable[Sink] = ()) -> tuple[Destin
         credentials = connection.options.get(CREDENTIALS_URL)
         if credentials is not None:
             found.add(_destination(credentials, "credentials", name, ""))
+    for pool in snapshot.pools.values():
+        for replica in pool.replicas:
+            if replica.metrics_url is not None:
+                used_by = f"{pool.id}/{replica.name}"
+                found.add(_destination(replica.metrics_url, "engine_metrics", used_by, pool.region))
+    for receiver in snapshot.alerts.receivers.values():
+        found.add(_destination(receiver.way.url, "alert", receiver.name, receiver.place))
+    for vendor, billing in snapshot.billing.items():
+        if billing.url:
+            found.add(_destination(billing.url, "billing", f"bills of {vendor}", ""))
     for sink in sinks:
         found.add(_destination(sink.url, sink.purpose, sink.setting, sink.place))
     return tuple(sorted(found))

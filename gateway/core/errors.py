@@ -41,6 +41,7 @@ class Code(StrEnum):
     TARGET_NOT_FOUND = "target_not_found"
     REQUEST_TIMEOUT = "request_timeout"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    PERIOD_NOT_CLOSED = "period_not_closed"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     # UpstreamFailed

@@ -23,8 +23,10 @@ from gateway.core.decide import (
     subject_of,
     unmet,
 )
+from gateway.core.degrade import ladder_of
 from gateway.core.errors import Code, Refusal
 from gateway.core.explanation import BUILT_IN, Candidate, Explanation, Reason, duties, text
+from gateway.core.ladder import spoken as spoken_ladder
 from gateway.core.places import Places, inside, spoken
 from gateway.core.rules import DocumentTest, Obligations, PlaceTest, Rule, Subject, Verdict
 from gateway.core.snapshot import Deployment, Snapshot
@@ -83,7 +85,16 @@ def explain_subject(
         matched=verdict.rules,
         obligations=verdict.obligations,
         use_instead=_instead(subject, snapshot, now) if not verdict.permitted else (),
+        when_over=_when_over(subject, snapshot),
     )
+
+
+def _when_over(subject: Subject, snapshot: Snapshot) -> str:
+    """Return what the app's ladder lets be done to this call; nothing for an app that allows nothing."""
+    app = snapshot.apps.get(subject.app)
+    route = snapshot.routes.get(snapshot.aliases.get(subject.model, ""))
+    ladder = ladder_of(app, route) if app is not None and route is not None else ()
+    return spoken_ladder(ladder) if ladder else ""
 
 
 def _candidate(

@@ -72,6 +72,7 @@ class Explanation:
     matched: tuple[str, ...]
     obligations: Obligations
     use_instead: tuple[tuple[str, str, tuple[str, ...]], ...]  # alias, deployment, rules passed
+    when_over: str = ""  # what may be done before a refusal for want of budget, in words; "" nothing
 
     @property
     def permitted(self) -> bool:
@@ -102,6 +103,8 @@ def text(explanation: Explanation) -> str:
         lines.append(f"Use instead: {alias} → {deployment}")
         lines.append(f"  {_passed(passed, why, ())}")
     lines += _duties(why)
+    if why.when_over:
+        lines.append(f"When a budget has no room: {why.when_over}")
     untested: dict[str, list[str]] = {}
     for candidate in why.candidates:
         for fact, value in candidate.not_established:

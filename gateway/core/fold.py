@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple, TypedDict, cast
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 import orjson
 
@@ -149,6 +149,10 @@ class _Charge(TypedDict):
     nano: str
     currency: str
     lines: list[_Line]
+    list: NotRequired[str]
+    contracted: NotRequired[str]
+    band: NotRequired[int]
+    at_most: NotRequired[bool]
 
 
 def _columns(*pairs: tuple[str, str]) -> tuple[tuple[str, ...], itemgetter[tuple[Value, ...]]]:
@@ -191,11 +195,18 @@ def _ledger_row(entry: Entry, begun: Data, ended: Data) -> Row:
     else:
         row.update(_NOTHING)
     row["writer"], row["seq"] = entry.writer, entry.seq
+    row["first_us"] = cast("int | None", ended.get("first"))
     row["place"] = ",".join(cast("list[str]", begun["place"]))
     row["currency"], row["nano"] = (charge["currency"], int(charge["nano"])) if charge else (None, None)
     row["spend_currency"], row["spend_nano"] = (
         (spend["currency"], int(spend["nano"])) if spend else (None, None)
     )
+    row["list_nano"] = int(charge["list"]) if charge and "list" in charge else None
+    row["contracted_nano"] = int(charge["contracted"]) if charge and "contracted" in charge else None
+    row["band"] = charge.get("band", 0) if charge else 0
+    row["at_most"] = bool(charge and charge.get("at_most"))
+    row["tier"], row["served_place"] = _maybe(usage, "tier") or "", _maybe(usage, "place") or ""
+    row["units"] = _json(usage.get("units"), "{}")
     row["price_ids"] = ",".join(sorted({line["price_id"] for line in priced}))
     row["lines"] = orjson.dumps(priced).decode() if priced else "[]"
     return row
@@ -223,6 +234,7 @@ def _record_row(entry: Entry, deployment: str | None) -> Row:
     row["rules"], row["labels"] = _json(data["rules"], "[]"), _json(data["labels"], "[]")
     row["features"] = _json(data["features"], "[]")
     row["masked"], row["masked_reply"] = _json(data["masked"], "{}"), _json(data["masked_reply"], "{}")
+    row["degraded"] = _json(data["degraded"], "{}") if data.get("degraded") else None
     row["writer"], row["seq"] = entry.writer, entry.seq
     row["deployment"] = deployment
     row["attempt_id"] = _maybe(last, "attempt") or _maybe(data, "last_attempt")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.core.bound import asked_output, input_bound, input_estimate
 from gateway.core.shape import is_array, is_object, is_whole, obj, objs, text
-from gateway.core.usage import chat_usage, messages_usage, responses_usage, timings_usage
+from gateway.core.usage import chat_usage, embeddings_usage, messages_usage, responses_usage, timings_usage
 from gateway.core.values import Dialect, Event, Usage
 
 __all__ = ["Meter", "asked_output", "input_bound", "input_estimate"]
@@ -133,10 +133,10 @@ class Meter:
             usage = (obj(data, "x_groq") or {}).get("usage") if "x_groq" in data else None
         if usage is not None:
             if self.finish is not None or not choices:
-                self._take(chat_usage(usage))
+                self._take(chat_usage(usage, data))
             elif is_object(usage):
                 self._partial = usage
-        elif "timings" in data and self.usage is None:
+        elif "timings" in data and self.usage is None and self.finish is not None:
             self._take(timings_usage(data["timings"]))
 
     def _add(self, delta: dict[str, object]) -> None:
@@ -156,7 +156,7 @@ class Meter:
             self.output_bytes += FRAME
             self.finish = text(choice, "finish_reason") or self.finish
         if body.get("usage") is not None:
-            self._take(chat_usage(body["usage"]))
+            self._take(chat_usage(body["usage"], body))
         elif "timings" in body:
             self._take(timings_usage(body["timings"]))
 
@@ -227,7 +227,7 @@ class Meter:
         reason = text(obj(response, "incomplete_details") or {}, "reason")
         self.finish = reason or text(response, "status") or self.finish
         if response.get("usage") is not None:
-            self._take(responses_usage(response["usage"]))
+            self._take(responses_usage(response["usage"], response))
 
     def _responses_body(self, body: Mapping[str, object]) -> None:
         """Read a plain response."""
@@ -243,7 +243,7 @@ class Meter:
         self.vendor_id = text(body, "id") or None
         self.vendor_model = text(body, "model") or None
         if body.get("usage") is not None:
-            self._take(chat_usage(body["usage"]))
+            self._take(embeddings_usage(body["usage"], body))
 
     def _count_body(self, body: Mapping[str, object]) -> None:
         """Read a token count, which costs nothing."""

@@ -20,6 +20,7 @@ from gateway.core.budget import Settlement
 from gateway.core.errors import Refusal
 from gateway.core.prices import convert
 from gateway.core.snapshot import Snapshot
+from gateway.core.units import RATE
 from gateway.core.values import Attempt, Call, Charge, Hold, Usage
 
 VERSION = 1
@@ -101,7 +102,7 @@ def intent(attempt: Attempt, *, bound: Charge | None) -> Data:
         "key": caller.key_id,
         "cost_centre": cost_centre(attempt.snapshot, caller.app, attempt.started),
         "alias": attempt.snapshot.aliases.get(call.model, call.model),
-        "asked": call.model,
+        "asked": call.instead_of or call.model,
         "stream": call.stream,
         "received": micros(call.received),
         "deployment": deployment.id,
@@ -144,6 +145,8 @@ def outcome(
     reported_place: str | None,
     ended: int,
     place_mismatch: bool = False,
+    overdraft: Mapping[str, int] | None = None,
+    first: int | None = None,
 ) -> Data:
     """Build ``attempt.outcome``, also the ``attempt`` of a ``call.record``.
 
@@ -156,16 +159,20 @@ def outcome(
         "attempt": attempt.id,
         "status": status,
         "code": code,
-        "usage": None if usage is None else {name: getattr(usage, name) for name in BUCKETS},
-        "charge": _charge(settled.charge),
+        "usage": None if usage is None else _usage(usage),
+        "charge": _charge(settled.charge, told=True),
         "spend": _spend(attempt.snapshot, settled.charge, attempt.started, ceiling=False),
-        "spends": {budget: str(amount) for budget, amount in settled.spends.items()},
+        "spends": {
+            budget: str(amount) for budget, amount in settled.spends.items() if not budget.startswith(RATE)
+        },
         "estimated": settled.estimated,
         "overrun": settled.overrun,
         "vendor_id": vendor_id,
         "vendor_model": vendor_model,
         "reported_place": reported_place,
         "place_mismatch": place_mismatch,
+        **({"overdraft": {name: str(n) for name, n in overdraft.items()}} if overdraft else {}),
+        **({} if first is None else {"first": micros(first)}),  # of a stream: when its first chunk came
         "ended": micros(ended),
     }
 
@@ -195,6 +202,7 @@ def call_record(
     attempt: Data | None,
     warnings: Sequence[str] = (),
     reported: Mapping[str, int] | None = None,
+    degraded: Mapping[str, str | int] | None = None,
 ) -> Data:
     """Build ``call.record``: one per call, whatever happened.
 
@@ -226,6 +234,7 @@ def call_record(
         "masked": dict(masked),
         "masked_reply": dict(masked_reply),
         **({"reported": dict(reported)} if reported else {}),  # found, and left as it was
+        **({"degraded": dict(degraded)} if degraded else {}),  # what a ladder did before it was served
         "attempts": attempts,
         "snapshot": snapshot,
         "use": call.purpose,
@@ -246,7 +255,7 @@ def abandoned(writer: str, begun: Data, *, ended: int) -> Data:
         "status": "abandoned",
         "code": "internal",
         "usage": None,
-        "charge": begun.get("bound"),
+        "charge": begun.get("bound") and {**cast("Data", begun["bound"]), "at_most": True},
         "spend": begun.get("spend"),
         "spends": {hold["budget"]: hold["amount"] for hold in holds},
         "estimated": True,
@@ -295,10 +304,23 @@ def abandoned_record(begun: Data, last: Data | None, *, ended: int) -> Data:
     }
 
 
-def _charge(charge: Charge | None) -> Data | None:
+def _usage(usage: Usage) -> Data:
+    """Return the buckets; what is rare is named only where it is there."""
+    counted: Data = {name: getattr(usage, name) for name in BUCKETS}
+    if usage.units:
+        counted["units"] = dict(usage.units)
+    if usage.tier:
+        counted["tier"] = usage.tier
+    if usage.place:
+        counted["place"] = usage.place
+    return counted
+
+
+def _charge(charge: Charge | None, *, told: bool = False) -> Data | None:
+    """Return a charge; ``told``: say that it is a bound, where that is not plain from the entry."""
     if charge is None:
         return None
-    return {
+    data: Data = {
         "nano": str(charge.nano),
         "currency": charge.currency,
         "lines": [
@@ -309,9 +331,27 @@ def _charge(charge: Charge | None) -> Data | None:
                 "unit_price": line.unit_price,
                 "per": line.per,
             }
+            if line.list_unit_price is None
+            else {
+                "meter": line.meter,
+                "quantity": line.quantity,
+                "price_id": line.price_id,
+                "unit_price": line.unit_price,
+                "per": line.per,
+                "list_unit_price": line.list_unit_price,
+            }
             for line in charge.lines
         ],
     }
+    if charge.list_nano is not None:
+        data["list"] = str(charge.list_nano)
+    if charge.contracted_nano is not None:
+        data["contracted"] = str(charge.contracted_nano)
+    if charge.band:
+        data["band"] = charge.band
+    if told and charge.at_most:
+        data["at_most"] = True
+    return data
 
 
 def _spend(snapshot: Snapshot, charge: Charge | None, at: int, *, ceiling: bool) -> Data | None:
@@ -327,4 +367,5 @@ def _holds(hold: Hold) -> list[Data]:
         {"budget": w.budget, "window": w.window, "unit": w.unit, "resets": micros(w.resets),
          "amount": str(w.amount)}
         for w in hold.wants
+        if not w.rate  # a minute's rate is no spend, and soon over
     ]  # fmt: skip

@@ -49,11 +49,13 @@ def next_try(
     resting: Mapping[str, int],
     *,
     now: int,
+    closed: frozenset[str] = frozenset(),
 ) -> Try | None:
     """Return the next try, or None when the call must be answered with what is known.
 
     ``failures`` are the tries so far; ``resting`` maps a deployment to the instant
-    until which its vendor asked to be left alone. A resting deployment goes last.
+    until which its vendor asked to be left alone. A resting deployment goes last. ``closed``
+    ones are not tried: they are suspended for the budgets of this call.
     """
     number = len(failures) + 1
     if number > route.tries_at_most:
@@ -61,7 +63,7 @@ def next_try(
     if failures and not failures[-1][1].retryable:
         return None
     tried = {deployment for deployment, _ in failures}
-    fresh = [d for d in decision.permitted if d not in tried]
+    fresh = [d for d in decision.permitted if d not in tried and d not in closed]
     if fresh:
         awake = [d for d in fresh if resting.get(d, 0) <= now]
         return Try(number=number, deployment=(awake or fresh)[0])
@@ -92,6 +94,18 @@ def give_up(failures: tuple[tuple[str, UpstreamFailed], ...]) -> Refusal:
         message=f"All {len(failures)} permitted deployments of this model failed just now. "
         "Nothing was sent elsewhere. Retry shortly.",
         retry_after=min(waits, default=5),
+    )
+
+
+def suspended(owner: str) -> Refusal:
+    """Return the refusal of a call under a hard budget whose deployments all billed beyond their bound."""
+    who = owner or "the platform team"
+    return Refusal(
+        code=Code.PERMITTED_MODELS_UNAVAILABLE,
+        message="Every permitted deployment of this model billed more than its bound, and is suspended for "
+        f"apps with a hard budget until a person clears it. Nothing was sent. Ask {who}.",
+        extension={"suspended": True},
+        retry=False,
     )
 
 

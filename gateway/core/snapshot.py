@@ -12,11 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gateway.core.bill import Billing
+from gateway.core.gl import Books
+from gateway.core.gpu_pools import Pool
+from gateway.core.alert_plan import NO_ALERTS, AlertPlan
+from gateway.core.ladder import Ladder
 from gateway.core.places import Places
 from gateway.core.rules import CompiledRules
 from gateway.core.tariff import Price as Price  # noqa: PLC0414 (re-exported: part of a snapshot)
 from gateway.core.tariff import Rate as Rate  # noqa: PLC0414 (as above)
-from gateway.core.tariff import Step, Tariff, exchange, tariff
+from gateway.core.tariff import Step, Tariff, exchange, tariffs
+from gateway.core.values import Carry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,20 +113,34 @@ class Route:
     uses: frozenset[str] | None = (
         None  # what it is for (chat, embeddings …); None: whatever its tries are for
     )
+    when_over: Ladder = ()  # for apps that leave it to the route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetLimit:
-    """One budget: a limit per calendar window at one level."""
+    """One budget, or one rate: a limit per window at one level. Windows: ``core/windows.py``."""
 
-    id: str  # "org:maple:CAD", "team:branch:tokens", "app:teller:CAD", "key:<key id>:CAD"
-    level: str  # org | team | app | key
+    id: str  # "org:maple:CAD", "team:branch:tokens:day", "key:<key id>:CAD", "rate:app:teller:requests"
+    level: str  # org | team | app | user | key | model | data
     name: str
-    unit: str  # a currency code (limit in nano-units) or "tokens"
+    unit: str  # a currency code (limit in nano-units), or a unit of core/budget.py
     limit: int
-    per: str  # day | week | month | quarter | year
+    per: str  # day | week | month | quarter | year | last | once | minute | now (calls at once)
     timezone: str
     at: str
+    length: int = 0  # of `last`, ns
+    opens: int = 0  # of `once`, instants
+    closes: int = 0
+    outside: str = "refused"  # what holds before and after `once`: refused | no_limit
+    carry: Carry | None = None
+    soft: bool = False  # counted and alerted, refuses nothing
+    alert_at: tuple[int, ...] = ()  # percent of the limit, ascending
+    overdraft: int = 0  # what streams that run already may take beyond the limit, to finish
+
+    @property
+    def rate(self) -> bool:
+        """Whether it is a rate: requests or tokens of a minute, calls at once."""
+        return self.per in {"minute", "now"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +157,12 @@ class App:
     cost_centres: tuple[tuple[str, str], ...]  # (from date, code), of the app or its team
     budgets: tuple[BudgetLimit, ...]  # org, team, app, in this fixed order
     key_budgets: tuple[BudgetLimit, ...]  # templates: applied per key of this app
-    requests_per_minute: int | None
-    concurrent: int | None
     at: str
+    when_over: Ladder | None = ()  # before a refusal for want of budget; None: as the route says
+    user_budgets: tuple[BudgetLimit, ...] = ()  # templates: per user of this app
+    rates: tuple[BudgetLimit, ...] = ()  # org, team, app
+    key_rates: tuple[BudgetLimit, ...] = ()  # templates
+    user_rates: tuple[BudgetLimit, ...] = ()  # templates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +186,17 @@ class Snapshot:
     rules: CompiledRules
     detectors_for: Mapping[str, frozenset[str]]  # app → kinds that can change its verdict or obligations
     degraded_modes: Mapping[str, str] = field(default_factory=dict[str, str])  # control → refuse | …
+    pools: Mapping[str, Pool] = field(default_factory=dict[str, Pool])  # own GPUs, paid by time
     policy_owner: str = ""  # whom a refusal names when no rule names another
+    alerts: AlertPlan = NO_ALERTS
+    billing: Mapping[str, Billing] = field(default_factory=dict[str, Billing])  # by vendor
+    books: Books = Books()  # accounts, and how a period is closed
+    model_budgets: Mapping[str, tuple[BudgetLimit, ...]] = field(  # by alias
+        default_factory=dict[str, tuple[BudgetLimit, ...]]
+    )
+    data_budgets: Mapping[str, tuple[BudgetLimit, ...]] = field(  # by label: its own and of what it is also
+        default_factory=dict[str, tuple[BudgetLimit, ...]]
+    )
 
     @cached_property
     def aliases(self) -> Mapping[str, str]:
@@ -175,12 +208,14 @@ class Snapshot:
         return names
 
     @cached_property
+    def pool_of(self) -> Mapping[str, Pool]:
+        """The pool that serves a deployment, by deployment."""
+        return {name: pool for pool in self.pools.values() for name in pool.deployments}
+
+    @cached_property
     def tariffs(self) -> Mapping[str, tuple[Tariff, ...]]:
-        """The prices by deployment, newest first, compiled to integers."""
-        return {
-            deployment: tuple(tariff(price) for price in reversed(prices))
-            for deployment, prices in self.prices.items()
-        }
+        """The prices by deployment, what was known last first, compiled to integers."""
+        return {deployment: tariffs(prices) for deployment, prices in self.prices.items()}
 
     @cached_property
     def exchange(self) -> Mapping[tuple[str, str], tuple[Step, ...]]:

@@ -87,6 +87,7 @@ class Call:
     conversation: str | None = None
     features: frozenset[str] = frozenset()
     trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    instead_of: str | None = None  # the model that the app named, where a cheaper one stands in for it
 
 
 @quick
@@ -166,19 +167,38 @@ class ClearedCall:
     reported: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carry:
+    """How a budget carries over: what its calendar windows are, and how much at most (None: all)."""
+
+    per: str
+    timezone: str
+    at_most: int | None
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
     """An amount asked of one budget window. ``unit`` is a currency (amount in
-    nano-units) or ``tokens``.
+    nano-units) or one of :mod:`gateway.core.budget`'s.
     """
 
-    budget: str  # for example "team:branch:money"
+    budget: str  # for example "team:branch:CAD"
     window: str  # start of the half-open window, RFC 3339 UTC
     resets: int  # end of the window, instant
     unit: str
     limit: int
     amount: int
+    soft: bool = False  # counted, and refuses nothing
+    rate: bool = False  # of a minute, or of calls at once: told to no journal
+    length: int = 0  # of a rolling budget, ns; 0: it does not roll
+    carry: Carry | None = None  # what its window takes over from the one before
+    overdraft: int = 0  # what a stream that runs already may take beyond the limit, to finish
+
+    @property
+    def base(self) -> int:
+        """The declared limit: what the window is worth by itself."""
+        return self.limit + min(0, self.overdraft)
 
 
 @quick
@@ -190,13 +210,19 @@ class Hold:
     wants: tuple[Want, ...]
 
 
+RARE_INPUT = frozenset({"input_video", "cache_read_audio", "cache_read_image"})
+RARE_OUTPUT = frozenset({"output_image"})
+"""Token buckets that few calls have: they stand in ``Usage.units``."""
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Disjoint token buckets of one attempt. ``reasoning`` is a sub-count of ``output``.
 
     ``input`` excludes cache reads and writes; the sum of the input buckets is the
-    vendor's total input.
+    vendor's total input. ``units`` holds the buckets that are rare, tokens
+    (:data:`RARE_INPUT`, :data:`RARE_OUTPUT`) and other units; none of them is zero.
     """
 
     input: int = 0
@@ -208,20 +234,25 @@ class Usage:
     input_audio: int = 0
     output_audio: int = 0
     input_image: int = 0
+    units: tuple[tuple[str, int], ...] = ()  # rarer buckets and what is no token: (("web_search", 2),)
+    tier: str = ""  # service tier that the vendor says it served: batch, flex, priority …; "" standard
+    place: str = ""  # geography that the vendor says it ran in, where prices depend on it
     estimated: bool = False
 
     @property
     def total_input(self) -> int:
         """All input tokens, cached ones included."""
-        return (
+        plain = (
             self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
             + self.input_audio + self.input_image
         )  # fmt: skip
+        return plain if not self.units else plain + sum(n for name, n in self.units if name in RARE_INPUT)
 
     @property
     def total_output(self) -> int:
         """All output tokens."""
-        return self.output + self.output_audio
+        plain = self.output + self.output_audio
+        return plain if not self.units else plain + sum(n for name, n in self.units if name in RARE_OUTPUT)
 
     @property
     def total(self) -> int:
@@ -232,24 +263,37 @@ class Usage:
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeLine:
-    """One meter of a charge. ``unit_price`` is a decimal string per ``per`` units."""
+    """One meter of a charge. ``unit_price`` is a decimal string per ``per`` units.
+
+    ``list_unit_price`` is what it would be without the contract; None: the same.
+    """
 
     meter: str
     quantity: int
     price_id: str
     unit_price: str
     per: int
+    list_unit_price: str | None = None
 
 
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What an attempt costs in the price's currency, rounded once."""
+    """What an attempt costs in the price's currency, each amount rounded once.
+
+    ``list_nano`` is before any discount, ``contracted_nano`` what the contract would charge
+    for what is paid otherwise (free, reserved); None: as ``nano``. ``band`` is the prompt
+    length above which these prices hold. ``at_most``: a bound, rounded upward.
+    """
 
     nano: int
     currency: str
     lines: tuple[ChargeLine, ...]
     estimated: bool = False
+    list_nano: int | None = None
+    contracted_nano: int | None = None
+    band: int = 0
+    at_most: bool = False
 
 
 @quick

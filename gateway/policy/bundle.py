@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Generic, TypeVar
 
 from gateway.policy.problems import Problem
 from gateway.policy.schema import (
+    AlertsFile,
     CaseModel,
     ConnectionModel,
     DeploymentModel,
     PolicyFile,
+    PoolModel,
     PriceModel,
     RateModel,
     RouteModel,
@@ -65,6 +67,8 @@ class Bundle:
     hash: str
     facts_hash: str
     prices_hash: str
+    pools: Mapping[str, PoolModel] = field(default_factory=dict[str, PoolModel])
+    alerts: AlertsFile = AlertsFile()
     warnings: tuple[Problem, ...] = ()
 
     def at(self, kind: str, *path: str | int) -> str:

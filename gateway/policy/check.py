@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from gateway.core.explain import BUILT_IN
 from gateway.core.rules import UNKNOWN, UNLABELLED
-from gateway.policy import check_facts
+from gateway.policy import check_alerts, check_budgets, check_degrade, check_facts, check_pools, check_prices
 from gateway.policy.bundle import Bundle, Placed
 from gateway.policy.checker import Checker
 from gateway.policy.only_if import NotUsable, condition
@@ -21,7 +21,6 @@ from gateway.policy.schema import (
     KIND_ALIASES,
     KINDS,
     PROVEN_FACTS,
-    BudgetModel,
     DataKind,
     For,
     Must,
@@ -50,6 +49,9 @@ def check(bundle: Bundle, *, now: int) -> tuple[list[Problem], list[Problem]]:
     check.routes()
     check.teams()
     check.prices()
+    check_pools.pools(check)
+    check_degrade.degrade(check)
+    check_alerts.alerts(check)
     return check.errors, check.warnings
 
 
@@ -337,70 +339,10 @@ class _Check(Checker):
                         self.error(
                             document, at, f"`{label}` may not be set by an app", "add app to its found_by"
                         )
-                for budgets, key in ((app.budget, "budget"), (app.key_budget, "key_budget")):
-                    self.windows(document, (*path, key), [(b.per, b.limit is None) for b in budgets])
-            self.windows(
-                document, ("teams", team, "budget"), [(b.per, b.limit is None) for b in value.budget]
-            )
-        self.windows(document, ("budget",), [(b.per, b.limit is None) for b in teams.budget])
-
-    def windows(self, document: Document, path: Key, budgets: list[tuple[str, bool]]) -> None:
-        if len(set(budgets)) < len(budgets):
-            self.error(document, path, "two budgets of one kind have the same window", "keep one")
+        check_budgets.budgets(self)
 
     def prices(self) -> None:
-        ids: set[str] = set()
-        spans: dict[str, list[tuple[int, int]]] = {}
-        for placed in self.bundle.prices:
-            price, document, path = placed.value, placed.document, placed.path
-            if price.id in ids:
-                self.error(document, (*path, "id"), f"the id `{price.id}` stands twice")
-            ids.add(price.id)
-            self.known(
-                document, (*path, "deployment"), "deployment", [price.deployment], self.bundle.deployments
-            )
-            start, end = price.valid.from_, price.valid.to or 2**63
-            if end <= start:
-                self.error(document, (*path, "valid"), "`to` is not after `from`")
-            for other in spans.setdefault(price.deployment, []):
-                if start < other[1] and other[0] < end:
-                    message = f"the price overlaps another one of `{price.deployment}`"
-                    self.error(document, (*path, "valid"), message, "end the earlier one with to")
-            spans[price.deployment].append((start, end))
-            if not price.free and not {"input", "output"} & set(price.meters):
-                self.error(
-                    document, (*path, "meters"), "no price per token", "write input and output, or free: true"
-                )
-        self.conversions()
-        budgeted = any(budget.limit is not None for budget in self.all_budgets())
-        document = self.document("deployments")
-        for name in self.bundle.deployments:
-            if budgeted and name in self.bundle.connections and name not in spans:
-                message = f"`{name}` has no price, so calls under a money budget are refused there"
-                self.warn(document, ("deployments", name), message, "add one under prices/")
-
-    def conversions(self) -> None:
-        home = self.bundle.teams.currency
-        pairs = {(r.value.base, r.value.quote) for r in self.bundle.rates}
-        missing = {
-            p.value.currency: p
-            for p in self.bundle.prices
-            if p.value.currency != home
-            and (p.value.currency, home) not in pairs
-            and (home, p.value.currency) not in pairs
-        }
-        for currency, placed in missing.items():
-            message = f"no rate leads from `{currency}` to `{home}`, in which budgets are kept"
-            self.warn(placed.document, (*placed.path, "currency"), message, "add it to prices/fx.yaml")
-
-    def all_budgets(self) -> Iterable[BudgetModel]:
-        teams = self.bundle.teams
-        yield from teams.budget
-        for team in teams.teams.values():
-            yield from team.budget
-            for app in team.apps.values():
-                yield from app.budget
-                yield from app.key_budget
+        check_prices.prices(self, budgeted=check_budgets.in_money(self))
 
 
 def _above(name: str, kinds: Mapping[str, DataKind]) -> set[str]:

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from decimal import Decimal
 
-from gateway.core.money import nano_of
 from gateway.core.places import Places
 from gateway.core.snapshot import (
     App,
-    BudgetLimit,
     Connection,
     Deployment,
-    Price,
     Provenance,
-    Rate,
     Route,
     Snapshot,
 )
-from gateway.policy import schema
+from gateway.policy import compile_budgets, compile_prices, schema
 from gateway.policy.bundle import Bundle
 from gateway.policy.check import PLACE_FACTS, REGISTERED
+from gateway.policy.compile_pools import pools
 from gateway.policy.compile_rules import VALUE_FACTS, RuleCompiler, day_end, detectors
+from gateway.policy.schema_alerts import plan
+from gateway.policy.schema_billing import billing
+from gateway.policy.schema_books import books
+from gateway.policy.schema_degrade import allowed, ladder
 from gateway.policy.shared_facts import plain
 from gateway.policy.source import Document
 
@@ -50,10 +50,20 @@ def compile_bundle(bundle: Bundle, *, now: int) -> Snapshot:
         connections=_connections(bundle),
         routes=_routes(bundle),
         apps=apps,
-        prices=_prices(bundle),
-        rates=_rates(bundle),
+        prices=compile_prices.prices(bundle),
+        rates=compile_prices.rates(bundle),
         rules=rules,
         detectors_for={name: detectors(app, rules) for name, app in apps.items()},
+        pools=pools(bundle),
+        alerts=plan(bundle.alerts, bundle.documents["alerts"]),
+        books=books(bundle.teams.books, bundle.documents["teams"]),
+        billing={
+            name: billing(name, vendor.billing)
+            for name, vendor in bundle.vendors.items()
+            if vendor.billing is not None
+        },
+        model_budgets=compile_budgets.of_models(bundle),
+        data_budgets=compile_budgets.of_data(bundle),
         degraded_modes={str(k): str(mode) for k, mode in bundle.policy.when_down.items()},
     )
 
@@ -171,7 +181,7 @@ _DEFAULT_URLS = {
 }
 
 
-_OPTIONS = ("aws_region", "api_version", "organization", "project", "inference_geo", "credentials_url")
+_OPTIONS = ("aws_region", "api_version", "organization", "project", "inference_geo", "credentials_url", "tokenizer")
 
 
 def _connections(bundle: Bundle) -> dict[str, Connection]:
@@ -207,41 +217,21 @@ def _routes(bundle: Bundle) -> dict[str, Route]:
             tries_at_most=route.tries_at_most or len(route.try_) + 1,
             at=bundle.at("routes", "routes", alias),
             uses=frozenset(route.use) if route.use is not None else None,
+            when_over=ladder(route.when_over),
         )
         for alias, route in bundle.routes.items()
     }
 
 
-def _budgets(
-    bundle: Bundle, level: str, name: str, budgets: list[schema.BudgetModel], *path: str
-) -> tuple[BudgetLimit, ...]:
-    teams = bundle.teams
-    found = []
-    for budget in budgets:
-        unit = teams.currency if budget.limit is not None else "tokens"
-        suffix = "" if budget.per == "month" else f":{budget.per}"
-        limit = nano_of(Decimal(budget.limit)) if budget.limit is not None else budget.tokens or 0
-        found.append(
-            BudgetLimit(
-                id=f"{level}:{name}:{unit}{suffix}",
-                level=level,
-                name=name,
-                unit=unit,
-                limit=limit,
-                per=budget.per,
-                timezone=teams.timezone,
-                at=bundle.at("teams", *path),
-            )
-        )
-    return tuple(found)
-
-
 def _apps(bundle: Bundle) -> dict[str, App]:
     teams = bundle.teams
-    org = _budgets(bundle, "org", bundle.tenant, teams.budget, "budget")
+    org = compile_budgets.budgets(bundle, "org", bundle.tenant, teams.budget, "budget")
+    of_users = compile_budgets.budgets(bundle, "user", "*", teams.user_budget, "user_budget")
+    org_rates = compile_budgets.rates(bundle, "org", bundle.tenant, teams.rate, "rate")
     apps: dict[str, App] = {}
     for team_id, team in teams.teams.items():
-        of_team = _budgets(bundle, "team", team_id, team.budget, "teams", team_id, "budget")
+        of_team = compile_budgets.budgets(bundle, "team", team_id, team.budget, "teams", team_id, "budget")
+        team_rates = compile_budgets.rates(bundle, "team", team_id, team.rate, "teams", team_id, "rate")
         for app_id, app in team.apps.items():
             path = ("teams", team_id, "apps", app_id)
             centres = app.cost_centre or team.cost_centre
@@ -254,39 +244,24 @@ def _apps(bundle: Bundle) -> dict[str, App]:
                 groups=frozenset({REGISTERED, *app.groups}),
                 purpose=app.purpose,
                 cost_centres=tuple(sorted((centre.from_.isoformat(), centre.code) for centre in centres)),
-                budgets=org + of_team + _budgets(bundle, "app", app_id, app.budget, *path, "budget"),
-                key_budgets=_budgets(bundle, "key", "*", app.key_budget, *path, "key_budget"),
-                requests_per_minute=app.requests_per_minute,
-                concurrent=app.concurrent,
+                budgets=org
+                + of_team
+                + compile_budgets.budgets(bundle, "app", app_id, app.budget, *path, "budget"),
+                key_budgets=compile_budgets.budgets(
+                    bundle, "key", "*", app.key_budget, *path, "key_budget"
+                ),
+                user_budgets=of_users
+                + compile_budgets.budgets(
+                    bundle, "user", f"{app_id}/*", app.user_budget, *path, "user_budget"
+                ),
+                rates=org_rates
+                + team_rates
+                + compile_budgets.rates(bundle, "app", app_id, app.rate, *path, "rate"),
+                key_rates=compile_budgets.rates(bundle, "key", "*", app.key_rate, *path, "key_rate"),
+                user_rates=compile_budgets.rates(
+                    bundle, "user", f"{app_id}/*", app.user_rate, *path, "user_rate"
+                ),
                 at=bundle.at("teams", *path),
+                when_over=allowed(app.when_over, team.when_over),
             )
     return apps
-
-
-def _prices(bundle: Bundle) -> dict[str, tuple[Price, ...]]:
-    found: dict[str, list[Price]] = {}
-    for placed in bundle.prices:
-        price = placed.value
-        found.setdefault(price.deployment, []).append(
-            Price(
-                id=price.id,
-                deployment=price.deployment,
-                currency=price.currency,
-                per=price.per,
-                meters={meter: Decimal(amount) for meter, amount in price.meters.items()},
-                valid_from=price.valid.from_,
-                valid_to=price.valid.to,
-                free=price.free,
-                source=price.source,
-                at=placed.at,
-            )
-        )
-    return {name: tuple(sorted(prices, key=lambda p: p.valid_from)) for name, prices in found.items()}
-
-
-def _rates(bundle: Bundle) -> tuple[Rate, ...]:
-    rates = [
-        Rate(base=r.base, quote=r.quote, rate=Decimal(r.rate), valid_from=r.from_, source=r.source)
-        for r in (placed.value for placed in bundle.rates)
-    ]
-    return tuple(sorted(rates, key=lambda rate: rate.valid_from))

@@ -89,6 +89,7 @@ def difference(old: Snapshot, new: Snapshot, *, now: int) -> Difference:
         *_lifted_duties(old, new, after),
         *_lifted_labels(old, new),
         *_safeguards(old, new),
+        *_watched(old, new),
         *_exceptions(old, new, now),
         *_conditional(old, new, now),
         *_removed(before, after, old),
@@ -368,6 +369,21 @@ def _safeguards(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         if mode != "refuse" and old.degraded_modes.get(control, "refuse") != mode:
             says = f"when {control} are down, calls: {mode}"
             yield Change(kind="lifts", says=says, at="")
+
+
+def _watched(old: Snapshot, new: Snapshot) -> Iterator[Change]:
+    """Yield where no content goes but a request does, and did not: counters of engines, alerts."""
+    told = {receiver.way.url for receiver in old.alerts.receivers.values()}
+    for receiver in new.alerts.receivers.values():
+        if receiver.way.url not in told:
+            says = f"alerts are sent to {receiver.name}, at {receiver.way.url} in {receiver.place}"
+            yield Change(kind="adds", says=says, at=receiver.at)
+    known = {replica.metrics_url for pool in old.pools.values() for replica in pool.replicas}
+    for pool in new.pools.values():
+        for replica in pool.replicas:
+            if replica.metrics_url is not None and replica.metrics_url not in known:
+                says = f"the counters of {pool.id}/{replica.name} are read at {replica.metrics_url}"
+                yield Change(kind="adds", says=says, at=pool.at)
 
 
 def _exceptions(old: Snapshot, new: Snapshot, now: int) -> Iterator[Change]:

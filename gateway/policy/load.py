@@ -17,11 +17,13 @@ from gateway.policy import check, shared_facts
 from gateway.policy.bundle import Bundle, Placed
 from gateway.policy.problems import PolicyErrors, Problem, did_you_mean
 from gateway.policy.schema import (
+    AlertsFile,
     CaseModel,
     ConnectionsFile,
     DeploymentsFile,
     FactsFile,
     PolicyFile,
+    PoolsFile,
     PriceModel,
     RatesFile,
     RoutesFile,
@@ -37,7 +39,10 @@ LANGUAGE = "borderpost-policy-1"
 
 POLICY = "policy.yaml"
 _FX = "prices/fx.yaml"
-_SINGLE = (POLICY, "deployments.yaml", "connections.yaml", "routes.yaml", "teams.yaml", "vendors.yaml")
+_SINGLE = (
+    POLICY, "deployments.yaml", "connections.yaml", "routes.yaml", "teams.yaml", "vendors.yaml", "pools.yaml",
+    "alerts.yaml",
+)  # fmt: skip
 
 PATTERNS = ("*.y*ml", "facts/*.y*ml", "prices/*.y*ml", "tests/*.y*ml", "units/*.y*ml")
 """Where the files of a bundle stand in its folder."""
@@ -100,11 +105,15 @@ def bundle_of(files: Mapping[str, bytes], *, now: int) -> Bundle:
     routes = validated(RoutesFile, everything["routes.yaml"], problems)
     teams = validated(TeamsFile, everything["teams.yaml"], problems)
     rates = validated(RatesFile, everything[_FX], problems)
+    pools = validated(PoolsFile, everything["pools.yaml"], problems)
+    alerts = validated(AlertsFile, everything["alerts.yaml"], problems)
     priced = [document for document in _under("prices/", documents) if document.file != _FX]
     prices = _validate_lists(PriceModel, priced, problems)
     cases = _validate_lists(CaseModel, _under("tests/", documents), problems)
     if problems or not (policy and deployments and connections and routes and teams and rates and vendors):
         raise PolicyErrors(problems)
+    assert alerts is not None  # noqa: S101 (as the next)
+    assert pools is not None  # noqa: S101 (without a problem every file has a model)
     bundle = Bundle(
         policy=policy,
         deployments=deployments.deployments,
@@ -125,7 +134,9 @@ def bundle_of(files: Mapping[str, bytes], *, now: int) -> Bundle:
         vendors=vendors.vendors,
         packs=packs,
         facts_hash=_hash(_facts(everything)),
-        prices_hash=_hash([everything[_FX], *priced]),
+        prices_hash=_hash([everything[_FX], *priced, *_said(everything["pools.yaml"])]),
+        pools=pools.pools,
+        alerts=alerts,
     )
     errors, warnings = check.check(bundle, now=now)
     if errors:
@@ -174,6 +185,11 @@ def _facts(documents: Mapping[str, Document]) -> list[Document]:
         for name, document in documents.items()
         if name == names[0] or (name == names[1] and document.data) or name.startswith("facts/")
     ]
+
+
+def _said(document: Document) -> list[Document]:
+    """Return an optional file, or nothing where it says nothing."""
+    return [document] if document.data else []
 
 
 def _hash(documents: Iterable[Document]) -> str:

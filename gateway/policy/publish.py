@@ -19,6 +19,7 @@ from gateway.adapters.store_sql import bundles as rows
 from gateway.adapters.store_sql.bundles import BundleRow, SignatureRow
 from gateway.adapters.store_sql.keys import log_action
 from gateway.core.snapshot import Snapshot
+from gateway.policy import money_approval
 from gateway.policy.bundle import Bundle
 from gateway.policy.cases import run
 from gateway.policy.compile import compile_bundle
@@ -281,6 +282,12 @@ def activate(
         if not given.given:
             raise NotPublished(f"bundle `{hash_[:12]}` is not approved: {given}")
     before = rows.active(connection)
+    if given is not None and keyring is not None and before is not None:
+        # What cannot be read any more vouches for nothing: then all of it is new.
+        old = files_of(connection, before.hash) or {}
+        lacks = money_approval.missing(keyring, given, old, package.files)
+        if lacks:
+            raise NotPublished(f"bundle `{hash_[:12]}` is not approved: {lacks}")
     change = None
     if before is not None and before.hash != hash_:
         change = compared(before, opened, now=now)
@@ -295,13 +302,38 @@ def activate(
     }
     _log(connection, "bundle.activated", hash_, opened.bundle.tenant, by=by, detail=detail, now=now)
     entry = {"bundle": hash_, "tenant": opened.bundle.tenant, "by": by.name, "role": by.role, **detail}
+    money = money_approval.record(
+        connection,
+        tenant=opened.bundle.tenant,
+        bundle=hash_,
+        files=package.files,
+        author=package.author,
+        by=by.name,
+        role=by.role,
+        approved_by=money_approval.approvers(given),
+        now=now,
+        stored=lambda name: files_of(connection, name),
+        replaces=before.hash if before is not None else "",
+    )
     return Published(
         hash=hash_,
         active=True,
         approval=given,
         change=change,
-        entries=(("bundle.activated", {**entry, "at": now // 1000}),),
+        entries=(
+            ("bundle.activated", {**entry, "at": now // 1000}),
+            *([money.entry] if money is not None else []),
+        ),
     )
+
+
+def files_of(connection: Connection, hash_: str) -> Mapping[str, bytes] | None:
+    """Return the files of a stored bundle; None if it is not stored, or cannot be read any more."""
+    row = rows.one(connection, hash_)
+    try:
+        return None if row is None else unpack(row.content)
+    except NotPublished:
+        return None
 
 
 def compared(before: BundleRow, opened: Opened, *, now: int) -> Difference | None:

@@ -22,6 +22,10 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.policy.schema_alerts import AlertsFile
+from gateway.policy.schema_books import BooksModel
+from gateway.policy.schema_budgets import BudgetList, RatesModel
+from gateway.policy.schema_degrade import Rungs, WhenOver
 from gateway.policy.schema_facts import (
     DeploymentModel,
     DeploymentsFile,
@@ -31,6 +35,8 @@ from gateway.policy.schema_facts import (
     VendorModel,
     VendorsFile,
 )
+from gateway.policy.schema_pools import PoolModel, PoolsFile
+from gateway.policy.schema_prices import PriceModel, RateModel, RatesFile
 from gateway.policy.schema_words import (
     FEATURES,
     KIND_ALIASES,
@@ -38,13 +44,11 @@ from gateway.policy.schema_words import (
     NOT_PERSONAL,
     RUNGS,
     USES,
-    Amount,
     Code,
     Codes,
     Currency,
     Day,
     Feature,
-    Instant,
     Kinds,
     Name,
     Names,
@@ -65,11 +69,17 @@ __all__ = [
     "NOT_PERSONAL",
     "RUNGS",
     "USES",
+    "AlertsFile",
     "DeploymentModel",
     "DeploymentsFile",
     "Fact",
     "FactsFile",
     "PaperModel",
+    "PoolModel",
+    "PoolsFile",
+    "PriceModel",
+    "RateModel",
+    "RatesFile",
     "Strict",
     "VendorModel",
     "VendorsFile",
@@ -357,6 +367,7 @@ class ConnectionModel(Strict):
     project: Name | None = None
     inference_geo: Name | None = None
     credentials_url: Annotated[str, AfterValidator(_url)] | None = None
+    tokenizer: Literal["o200k_base", "cl100k_base", "bytes"] | None = None
     ca_bundle: Text | None = None
     connect_timeout_ms: Milliseconds = 5_000
     first_byte_timeout_ms: Milliseconds = 60_000
@@ -378,6 +389,7 @@ class RouteModel(Strict):
     try_: Annotated[list[Name], Field(min_length=1)] = Field(alias="try")
     also_called: Names = []
     use: Uses | None = None
+    when_over: Rungs = []
     timeout_ms: Milliseconds = 120_000
     tries_at_most: Annotated[int, Field(ge=1, le=20)] | None = None
 
@@ -389,29 +401,6 @@ class RoutesFile(Strict):
 
 
 # ----------------------------------------------------------------- teams.yaml
-
-
-class BudgetModel(Strict):
-    """A limit per calendar window: money (``limit``) or ``tokens``."""
-
-    per: Literal["day", "week", "month", "quarter", "year"]
-    limit: Amount | None = None
-    tokens: Annotated[int, Field(ge=0, lt=2**53)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> BudgetModel:
-        if (self.limit is None) == (self.tokens is None):
-            raise wrong("a budget has a limit or tokens, one of them", 'write {per: month, limit: "2500.00"}')
-        return self
-
-
-def _as_budgets(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-BudgetList = Annotated[
-    list[BudgetModel], BeforeValidator(_as_budgets, json_schema_input_type=BudgetModel | list[BudgetModel])
-]
 
 
 class CostCentre(Strict):
@@ -428,18 +417,23 @@ class AppModel(Strict):
     models: Names
     groups: Names = []
     purpose: Name | None = None
+    when_over: WhenOver | None = None
     cost_centre: list[CostCentre] = []
     budget: BudgetList = []
     key_budget: BudgetList = []
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    concurrent: Annotated[int, Field(ge=1)] | None = None
+    user_budget: BudgetList = []
+    rate: RatesModel | None = None
+    key_rate: RatesModel | None = None
+    user_rate: RatesModel | None = None
 
 
 class TeamModel(Strict):
     """A team: its cost centre, budget and apps."""
 
+    when_over: WhenOver | None = None
     cost_centre: list[CostCentre] = []
     budget: BudgetList = []
+    rate: RatesModel | None = None
     apps: dict[Name, AppModel] = {}
 
 
@@ -450,61 +444,12 @@ class TeamsFile(Strict):
     timezone: Text = "UTC"
     currency: Currency = "CAD"
     budget: BudgetList = []
+    rate: RatesModel | None = None
+    user_budget: BudgetList = []
+    model_budget: dict[Name, BudgetList] = {}
+    data_budget: dict[Name, BudgetList] = {}
+    books: BooksModel = BooksModel()
     teams: dict[Name, TeamModel] = {}
-
-
-# --------------------------------------------------------------------- prices
-
-Meter = Literal[
-    "input",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "output",
-    "reasoning",
-    "input_audio",
-    "output_audio",
-    "input_image",
-    "request",
-]
-
-
-class Validity(Strict):
-    """From an instant, until another one (not included) or for good."""
-
-    from_: Instant = Field(alias="from")
-    to: Instant | None = None
-
-
-class PriceModel(Strict):
-    """A dated price of one deployment."""
-
-    id: Name
-    deployment: Name
-    currency: Currency
-    per: Annotated[int, Field(ge=1)] = 1_000_000
-    unit: Literal["tokens"] = "tokens"
-    meters: dict[Meter, Amount]
-    valid: Validity
-    free: bool = False
-    source: Text
-    approved_by: Names = []
-
-
-class RateModel(Strict):
-    """An exchange rate fixed from a day on: one ``base`` is ``rate`` ``quote``."""
-
-    base: Currency
-    quote: Currency
-    rate: Amount
-    from_: Instant = Field(alias="from")
-    source: Text
-
-
-class RatesFile(Strict):
-    """``prices/fx.yaml``."""
-
-    rates: list[RateModel] = []
 
 
 FILES: dict[str, type[Strict]] = {
@@ -513,6 +458,8 @@ FILES: dict[str, type[Strict]] = {
     "connections": ConnectionsFile,
     "routes": RoutesFile,
     "teams": TeamsFile,
+    "pools": PoolsFile,
+    "alerts": AlertsFile,
     "prices": PriceModel,
     "fx": RatesFile,
     "tests": CaseModel,

@@ -13,6 +13,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from gateway.policy.schema_billing import BillingModel
 from gateway.policy.schema_words import (
     Code,
     Codes,
@@ -192,6 +193,7 @@ class VendorModel(Strict):
     legal_name: Text | None = None
     owner: Name | None = None
     documents: dict[Name, PaperModel] = {}
+    billing: BillingModel | None = None
 
 
 class VendorsFile(Strict):

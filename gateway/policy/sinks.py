@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from gateway.core.alert_plan import NO_ALERTS, AlertPlan
 from gateway.settings import UNKNOWN_PLACE, Settings
 
 
@@ -44,7 +45,7 @@ SAYS: dict[SinkKind, str] = {
     SinkKind.JOURNAL: "the journal of this node",
     SinkKind.DATABASE: "the database",
     SinkKind.TELEMETRY: "the telemetry collector",
-    SinkKind.WEBHOOK: "a webhook",
+    SinkKind.WEBHOOK: "a destination of alerts",
     SinkKind.CACHE: "the cache",
     SinkKind.CLASSIFIER: "the injection classifier",
     SinkKind.JUDGE: "the judge",
@@ -76,12 +77,12 @@ class Sink:
         return SAYS[self.kind]
 
 
-def sinks(settings: Settings) -> tuple[Sink, ...]:
-    """Return every sink that a process with these settings has."""
-    return tuple(sink for kind in SinkKind for sink in _of(kind, settings))
+def sinks(settings: Settings, alerts: AlertPlan = NO_ALERTS) -> tuple[Sink, ...]:
+    """Return every sink that a process with these settings has, under a policy that tells these alerts."""
+    return tuple(sink for kind in SinkKind for sink in _of(kind, settings, alerts))
 
 
-def _of(kind: SinkKind, settings: Settings) -> tuple[Sink, ...]:
+def _of(kind: SinkKind, settings: Settings, alerts: AlertPlan) -> tuple[Sink, ...]:
     match kind:
         case SinkKind.JOURNAL:
             return (Sink(kind=kind, place=_known(settings.place), at="settings: place"),)
@@ -100,7 +101,9 @@ def _of(kind: SinkKind, settings: Settings) -> tuple[Sink, ...]:
                 return ()
             at = "settings: detectors.injection_place"
             return (Sink(kind=kind, place=detectors.injection_place, at=at),)
-        case SinkKind.WEBHOOK | SinkKind.CACHE | SinkKind.JUDGE | SinkKind.RELEASE:
+        case SinkKind.WEBHOOK:
+            return tuple(Sink(kind=kind, place=each.place, at=each.at) for each in alerts.receivers.values())
+        case SinkKind.CACHE | SinkKind.JUDGE | SinkKind.RELEASE:
             # Not built: none of these leaves or keeps anything. Judges and releases call deployments
             # by routes, so that what they reach is proved with the routes.
             return ()

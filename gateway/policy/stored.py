@@ -7,20 +7,24 @@ its signatures say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql import Store, StoreUnavailable
+from gateway.adapters.store_sql import Store, StoreUnavailable, money_changes
 from gateway.adapters.store_sql import bundles as rows
 from gateway.adapters.store_sql.bundles import BundleRow
+from gateway.adapters.store_sql.money_changes import MoneyChange
 from gateway.core.snapshot import Snapshot
+from gateway.policy import money_approval
 from gateway.policy.bundle import Bundle
+from gateway.policy.money_approval import Changed
 from gateway.policy.problems import PolicyErrors, Problem
-from gateway.policy.publish import NotPublished, Opened, Package, approve, find, pack
-from gateway.policy.sign import Keyring, Unusable, read_keyring
+from gateway.policy.publish import NotPublished, Opened, Package, approve, files_of, find, pack, signed_of
+from gateway.policy.sign import Keyring, Signed, Unusable, counted, read_keyring
+from gateway.policy.sign_statement import FINANCE
 from gateway.policy.watch import NotAccepted, Offered, OriginAway, PolicySource, StoreOrigin
 from gateway.settings import Settings
 
@@ -85,14 +89,30 @@ def approver(
             return None if store is None else _asked(store, lambda connection: find(connection, hash_))
 
         given = approve(opened, judges, known, now=clock())
-        if not given.given:
-            raise NotAccepted(f"bundle `{bundle.hash[:12]}` is not approved: {given}")
+        lacks = "" if given.given else str(given)
+        if store is None:
+            lacks = lacks or money_approval.missing_alone(judges, signed_of(opened))
+        elif (before := _asked(store, _before)) is not None:
+            lacks = lacks or money_approval.missing(judges, given, before, offered.files)
+        if lacks:
+            raise NotAccepted(f"bundle `{bundle.hash[:12]}` is not approved: {lacks}")
 
     return check
 
 
-def keep(connection: Connection, bundle: Bundle, offered: Offered, *, now: int) -> None:
-    """Store a bundle that came from a folder, so that its decisions can be explained later."""
+def _before(connection: Connection) -> Mapping[str, bytes] | None:
+    """Return the files of the bundle that was in force before the active one."""
+    name = rows.before_active(connection)
+    return None if name is None else files_of(connection, name)
+
+
+def keep(
+    connection: Connection, bundle: Bundle, offered: Offered, *, now: int, approved_by: tuple[str, ...] = ()
+) -> Changed | None:
+    """Store a bundle in force, so that its decisions can be explained later; record what it may cost.
+
+    Returns the change of budgets and prices, if it makes one that is not recorded yet.
+    """
     rows.add(
         connection,
         BundleRow(
@@ -104,6 +124,18 @@ def keep(connection: Connection, bundle: Bundle, offered: Offered, *, now: int) 
             author=offered.author,
             active=False,
         ),
+    )
+    return money_approval.record(
+        connection,
+        tenant=bundle.tenant,
+        bundle=bundle.hash,
+        files=offered.files,
+        author=offered.author,
+        by="folder",
+        role="platform",
+        approved_by=approved_by,
+        now=now,
+        stored=lambda name: files_of(connection, name),
     )
 
 
@@ -124,18 +156,50 @@ def judges(settings: Settings) -> Keyring | None:
 
 
 class Keeper:
-    """Stores each bundle that a folder brought into force, once."""
+    """Stores each bundle that came into force, once, and records what it changes of budgets and prices."""
 
-    def __init__(self, store: Store, source: PolicySource) -> None:
-        """Start with none kept."""
+    def __init__(
+        self, store: Store, source: PolicySource, judges: Callable[[], Keyring | None] = lambda: None
+    ) -> None:
+        """Start with none kept. ``judges`` returns whose signatures count, or None where signing is off."""
         self._store = store
         self._source = source
+        self._judges = judges
         self._kept = ""
+        self.last: MoneyChange | None = None
+        """The newest change of budgets or prices that is recorded."""
 
-    async def keep(self, *, now: int) -> None:
-        """Store the bundle in force if it is not stored. Raises StoreUnavailable."""
+    async def keep(self, *, now: int) -> Changed | None:
+        """Store the bundle in force if it is not stored; return its change of money, if that is news.
+
+        Raises StoreUnavailable.
+        """
         source = self._source
         bundle, offered = source.bundle, source.offered
-        if bundle.hash != self._kept and offered is not None:
-            await self._store.run(lambda connection: keep(connection, bundle, offered, now=now))
-            self._kept = bundle.hash
+        if bundle.hash == self._kept or offered is None:
+            return None
+        approved = self._approvers(bundle, offered)
+
+        def work(connection: Connection) -> tuple[Changed | None, MoneyChange | None]:
+            changed = keep(connection, bundle, offered, now=now, approved_by=approved)
+            return changed, money_changes.last(connection, bundle.tenant)
+
+        changed, self.last = await self._store.run(work)
+        self._kept = bundle.hash
+        return changed
+
+    def _approvers(self, bundle: Bundle, offered: Offered) -> tuple[str, ...]:
+        try:
+            keyring = self._judges()
+        except Unusable:
+            return ()
+        if keyring is None:
+            return ()
+        signed = Signed(
+            hash=bundle.hash,
+            author=offered.author,
+            changes_need=(),
+            signatures=offered.signatures,
+        )
+        good, _ = counted(signed, keyring)
+        return tuple(one.signer for one in good if one.role == FINANCE)

@@ -1,14 +1,16 @@
-"""The spend report as a value: its head, its rows, its foot.
+"""The spend report: what a month cost, by any grouping, and what that is made of.
 
 Finance reads it, so every number ties out: rows sum to the total in every column, and
 every grouping of the same period has the same total, to the cent. Estimated amounts stand apart;
-what is held for calls in flight is said and is not spend.
+what is held for calls in flight is said and is not spend. :func:`build` makes the
+:class:`~gateway.reports.document.Document` that every format is written from, :func:`query` the same
+report as a value of its own, which :mod:`gateway.reports.render` prints in fewer words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from sqlalchemy import Connection
@@ -16,7 +18,11 @@ from sqlalchemy import Connection
 from gateway.adapters.store_sql import reports as rows
 from gateway.adapters.store_sql.reports import GROUPINGS, Sums
 from gateway.core.money import present
+from gateway.core.prices import rate_of_window
 from gateway.core.snapshot import Snapshot
+from gateway.reports.closing import standing
+from gateway.reports.document import Cell, Chart, Column, Document, Section
+from gateway.reports.kinds import Asked
 from gateway.reports.period import Month, day_of, minute_of, month
 
 DEFAULT_BY = ("cost_centre", "team", "app", "model", "place")
@@ -57,7 +63,7 @@ class SpendReport:
 
     organisation: str
     period: Month
-    status: str  # open | preliminary
+    status: str  # open | preliminary | closed | restated
     as_of: str  # local minute
     currency: str
     natives: tuple[str, ...]  # foreign currencies of the prices, in order of columns
@@ -71,6 +77,8 @@ class SpendReport:
     lines: tuple[Line, ...]
     total: Line
     budgeted: str | None  # "team" or "app": whose budgets the budget column shows
+    entries: int = 0  # rows that are no attempts: reserved capacity, GPUs, corrections
+    notes: tuple[str, ...] = ()
 
 
 def grouping(text: str) -> tuple[str, ...]:
@@ -91,25 +99,66 @@ def query(
 
     ``now`` in nanoseconds. Raises ValueError on a month of another form than ``2026-11``.
     """
-    period = month(month_name, snapshot.timezone)
+    month(month_name, snapshot.timezone)
 
     def work(connection: Connection) -> SpendReport:
-        sums = rows.spend(
-            connection,
-            tenant=snapshot.tenant,
-            start_us=period.start_us,
-            end_us=period.end_us,
-            by=by,
-            currency=snapshot.currency,
-        )
-        held = rows.held(connection, budgets=_top_budgets(snapshot), now_us=now // 1000)
-        return build(sums, snapshot, period=period, by=by, now=now, held_nano=held)
+        return read(connection, snapshot, month_name=month_name, by=by, now=now)[0]
 
     return work
 
 
-def build(
-    sums: Sequence[Sums], snapshot: Snapshot, *, period: Month, by: tuple[str, ...], now: int, held_nano: int
+def build(snapshot: Snapshot, asked: Asked) -> Callable[[Connection], Document]:
+    """Return the work that reads and builds the document.
+
+    Raises ValueError on a month of another form than ``2026-11`` and on an unknown column.
+    """
+    month(asked.month, snapshot.timezone)
+    by = grouping(",".join(asked.by)) or DEFAULT_BY
+
+    def work(connection: Connection) -> Document:
+        report, sums = read(connection, snapshot, month_name=asked.month, by=by, now=asked.now)
+        return document(report, sums)
+
+    return work
+
+
+def read(
+    connection: Connection, snapshot: Snapshot, *, month_name: str, by: tuple[str, ...], now: int
+) -> tuple[SpendReport, list[Sums]]:
+    """Read one report, and the sums by kind of charge that it is made of."""
+    here = standing(connection, snapshot, month_name, now=now, journals=None)
+    period = Month(name=month_name, timezone=snapshot.timezone, start_us=here.start_us, end_us=here.end_us)
+    told = (*by, "charge_kind") if "charge_kind" not in by else by
+    sums = rows.spend(
+        connection,
+        tenant=snapshot.tenant,
+        start_us=period.start_us,
+        end_us=period.end_us,
+        by=told,
+        currency=snapshot.currency,
+        billing=month_name,
+    )
+    held = rows.held(connection, budgets=_top_budgets(snapshot), now_us=now // 1000)
+    notes = [f"{len(here.unread)} journals may hold attempts that are not here yet"] if here.unread else []
+    if here.later:
+        notes.append(
+            f"{here.later} entries about this month came after it was closed, and are booked in a later one"
+        )
+    grouped = [replace(item, group=item.group[: len(by)]) for item in sums]
+    kinds = [replace(item, group=(item.group[told.index("charge_kind")],)) for item in sums]
+    report = report_of(grouped, snapshot, period=period, by=by, now=now, held_nano=held, status=here.status)
+    return replace(report, notes=tuple(notes)), kinds
+
+
+def report_of(
+    sums: Sequence[Sums],
+    snapshot: Snapshot,
+    *,
+    period: Month,
+    by: tuple[str, ...],
+    now: int,
+    held_nano: int,
+    status: str = "",
 ) -> SpendReport:
     """Make the report of a period out of its sums. Pure; ``held_nano`` in the organisation's currency."""
     natives = tuple(sorted({item.currency for item in sums if item.currency} - {snapshot.currency}))
@@ -142,7 +191,7 @@ def build(
     return SpendReport(
         organisation=snapshot.tenant,
         period=period,
-        status="open" if now // 1000 < period.end_us else "preliminary",
+        status=status or ("open" if now // 1000 < period.end_us else "preliminary"),
         as_of=minute_of(now, period.timezone),
         currency=snapshot.currency,
         natives=natives,
@@ -156,9 +205,148 @@ def build(
         lines=lines,
         total=_total(lines, natives),
         budgeted=budgeted,
+        entries=sum(item.entries for item in sums),
     )
 
 
+# -------------------------------------------------------------------------- the document
+
+_TITLES = {"cost_centre": "cost centre", "charge_kind": "kind"}
+_WORDS = {
+    "usage": "usage of models",
+    "adjust": "adjustments (reconciliation, rounding)",
+    "correction": "corrections of closed months",
+    "reserved": "reserved capacity, by time",
+    "gpu": "own GPUs, by time",
+}
+
+
+def document(report: SpendReport, kinds: Sequence[Sums]) -> Document:
+    """Return the report as a document. ``kinds`` are the same sums by kind of charge."""
+    return Document(
+        report="spend",
+        title="Spend",
+        organisation=report.organisation,
+        period=report.period.name,
+        timezone=report.period.timezone,
+        status=report.status,
+        as_of=report.as_of,
+        currency=report.currency,
+        facts=_facts(report),
+        sections=(_spend(report), _made_of(report, kinds), *_prices(kinds)),
+        notes=report.notes,
+    )
+
+
+def _facts(report: SpendReport) -> tuple[tuple[str, str], ...]:
+    holes = f"{report.unpriced:,} without a price" if report.unpriced else "all priced"
+    if report.unconverted:
+        holes += f", {report.unconverted:,} without a rate to {report.currency}"
+    total = report.total
+    return (
+        ("amounts", f"{report.currency}, tax excluded, not invoiced; estimated is part of {report.currency}"),
+        *((rate.pair, f"{rate.rate}, fixed {rate.fixed}, {rate.source}") for rate in report.rates),
+        ("rows", f"{total.calls:,} calls, {total.attempts:,} attempts ({holes}), {report.entries:,} entries"),
+        ("held now", f"{report.held:,} {report.currency} (not spend)"),
+        ("prices in force", report.prices_hash),
+        ("policy", report.policy),
+    )
+
+
+def _spend(report: SpendReport) -> Section:
+    money = report.currency
+    columns = [Column(name=name, title=_TITLES.get(name, name), kind="text") for name in report.by]
+    columns += [
+        Column(name="calls", title="calls", kind="count"),
+        Column(name="attempts", title="attempts", kind="count"),
+        Column(name="tokens_in", title="tokens in", kind="count"),
+        Column(name="tokens_out", title="tokens out", kind="count"),
+        *(
+            Column(name=f"native_{name.lower()}", title=name.lower(), kind="money", currency=name)
+            for name in report.natives
+        ),
+        Column(name="spend", title=money.lower(), kind="money", currency=money),
+        Column(name="estimated", title="estimated", kind="money", currency=money),
+    ]
+    if report.budgeted:
+        title = f"{report.budgeted} budget"
+        columns.append(Column(name="budget", title=title, kind="money", currency=money))
+    label = ("TOTAL",) + (None,) * (len(report.by) - 1)
+    return Section(
+        name="spend",
+        title="Spend",
+        columns=tuple(columns),
+        rows=tuple((*line.group, *_cells(report, line)) for line in report.lines),
+        total=(*label, *_cells(report, report.total)) if report.by else None,
+        chart=Chart(kind="bar", x=report.by[0], y=("spend",)) if report.by else None,
+    )
+
+
+def _cells(report: SpendReport, line: Line) -> tuple[Cell, ...]:
+    cells: list[Cell] = [line.calls, line.attempts, line.tokens_in, line.tokens_out]
+    cells += [line.native[name] for name in report.natives]
+    cells += [line.spend, line.estimated]
+    if report.budgeted:
+        cells.append(line.budget)
+    return tuple(cells)
+
+
+def _made_of(report: SpendReport, kinds: Sequence[Sums]) -> Section:
+    """Return the same money by what it was charged for: attempts, capacity by time, corrections."""
+    found = sorted({item.group[0] or "" for item in kinds}, key=list(_WORDS).index) or ["usage"]
+    parts = [[item for item in kinds if item.group[0] == kind] for kind in found]
+    spends = present([sum(item.spend_nano for item in part) for part in parts])
+    estimates = present([sum(item.estimated_nano for item in part) for part in parts])
+    counts = [sum(item.attempts + item.entries for item in part) for part in parts]
+    money = report.currency
+    return Section(
+        name="made_of",
+        title="What it is made of",
+        columns=(
+            Column(name="kind", title="kind", kind="text"),
+            Column(name="rows", title="rows", kind="count"),
+            Column(name="spend", title=money.lower(), kind="money", currency=money),
+            Column(name="estimated", title="estimated", kind="money", currency=money),
+        ),
+        rows=tuple(
+            (_WORDS[kind], counts[number], spends[number], estimates[number])
+            for number, kind in enumerate(found)
+        ),
+        total=("TOTAL", sum(counts), sum(spends, _ZERO), sum(estimates, _ZERO)),
+    )
+
+
+def _prices(kinds: Sequence[Sums]) -> tuple[Section, ...]:
+    """Return list, contracted and charged amounts per currency of the prices."""
+    found = sorted({item.currency for item in kinds if item.currency})
+    if not found:
+        return ()
+    lines: list[tuple[Cell, ...]] = []
+    for currency in found:
+        part = [item for item in kinds if item.currency == currency]
+        nanos = [
+            sum(item.list_nano for item in part),
+            sum(item.contracted_nano for item in part),
+            sum(item.nano for item in part),
+        ]
+        lines.append((currency, *(present([nano])[0] for nano in nanos)))
+    return (
+        Section(
+            name="prices",
+            title="List, contracted and charged, in the currency of the prices",
+            columns=(
+                Column(name="currency", title="currency", kind="text"),
+                Column(name="list", title="list", kind="quantity"),
+                Column(name="contracted", title="contracted", kind="quantity"),
+                Column(name="charged", title="charged", kind="quantity"),
+            ),
+            rows=tuple(lines),
+            notes=("contracted: as if paid by the call; charged leaves out what is paid by time instead",),
+        ),
+    )
+
+
+_ZERO = Decimal("0.00")
 _NOBODY = frozenset({"unallocated", "–"})
 
 
@@ -173,17 +361,16 @@ def _native(items: Sequence[Sums], currency: str) -> int:
 def _total(lines: Sequence[Line], natives: tuple[str, ...]) -> Line:
     # INVARIANT: the foot is the sum of what is shown, and present() made that the rounded total.
     budgets = [line.budget for line in lines if line.budget is not None]
-    zero = Decimal("0.00")
     return Line(
         group=(),
         calls=sum(line.calls for line in lines),
         attempts=sum(line.attempts for line in lines),
         tokens_in=sum(line.tokens_in for line in lines),
         tokens_out=sum(line.tokens_out for line in lines),
-        native={name: sum((line.native[name] for line in lines), zero) for name in natives},
-        spend=sum((line.spend for line in lines), zero),
-        estimated=sum((line.estimated for line in lines), zero),
-        budget=sum(budgets, zero) if budgets else None,
+        native={name: sum((line.native[name] for line in lines), _ZERO) for name in natives},
+        spend=sum((line.spend for line in lines), _ZERO),
+        estimated=sum((line.estimated for line in lines), _ZERO),
+        budget=sum(budgets, _ZERO) if budgets else None,
     )
 
 
@@ -224,23 +411,18 @@ def _top_budgets(snapshot: Snapshot) -> list[str]:
 
 
 def _rates(snapshot: Snapshot, period: Month, natives: tuple[str, ...]) -> tuple[Rate, ...]:
-    """Return the rates that held at some instant of the period, oldest first per currency."""
+    """Return the rate of each currency that converts the whole period: one a month."""
     found: list[Rate] = []
+    start, end = period.start_us * 1000, period.end_us * 1000
     for native in natives:
-        dated = sorted(
-            (rate for rate in snapshot.rates if rate.base == native and rate.quote == snapshot.currency),
-            key=lambda rate: rate.valid_from,
-        )
-        start, end = period.start_us * 1000, period.end_us * 1000
-        for number, rate in enumerate(dated):
-            until = dated[number + 1].valid_from if number + 1 < len(dated) else None
-            if rate.valid_from < end and (until is None or until > start):
-                found.append(
-                    Rate(
-                        pair=f"{rate.base}/{rate.quote}",
-                        rate=str(rate.rate),
-                        fixed=day_of(rate.valid_from, "UTC"),  # as the file dates it
-                        source=rate.source,
-                    )
+        rate = rate_of_window(snapshot, native, snapshot.currency, start=start, end=end)
+        if rate is not None:
+            found.append(
+                Rate(
+                    pair=f"{rate.base}/{rate.quote}",
+                    rate=str(rate.rate),
+                    fixed=day_of(rate.valid_from, "UTC"),  # as the file dates it
+                    source=rate.source,
                 )
+            )
     return tuple(found)

@@ -46,5 +46,9 @@ def bundle(places: dict[str, FakeVendor]) -> bank.Bundle:
         "models": ["chat", "only-ca", "only-ca-on"],
         "budget": {"per": "month", "limit": "0.0001"},
     }
-    teams["branch"]["apps"]["hasty"] = {"data": ["client"], "models": ["chat"], "requests_per_minute": 1}
+    teams["branch"]["apps"]["hasty"] = {
+        "data": ["client"],
+        "models": ["chat"],
+        "rate": {"requests_per_minute": 1},
+    }
     return files

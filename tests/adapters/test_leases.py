@@ -77,6 +77,25 @@ async def test_the_steady_state_asks_the_database_seldom(counting: Counting) -> 
     assert counting.runs <= 12
 
 
+async def test_rates_ask_the_database_seldom_too(counting: Counting) -> None:
+    """A thousand calls under a rate of requests and of calls at once: a handful of transactions."""
+    budgets = LeasedBudgets(counting, "w1", now=lambda: NOW)
+    rates = (
+        want(1, 20_000, "rate:app:a:requests", window="2026-11-23T14:00:00Z", rate=True),
+        want(1, 200, "rate:app:a:concurrent", window="now", resets=2**62, rate=True),
+    )
+    for n in range(1000):
+        hold = await budgets.reserve(f"h{n}", rates)
+        assert isinstance(hold, Hold)
+        budgets.settle(hold, {"rate:app:a:requests": 1})
+    assert counting.runs <= 12
+    small = (want(1, 60, "rate:app:b:requests", window="2026-11-23T14:00:00Z", rate=True),)
+    runs = counting.runs
+    for n in range(40):
+        await spend(budgets, f"s{n}", small, 1)
+    assert counting.runs - runs <= 12
+
+
 async def test_calls_that_come_together_share_a_transaction(counting: Counting) -> None:
     """A burst is one batch, near the limit too."""
     budgets = LeasedBudgets(counting, "w1")
@@ -220,6 +239,21 @@ async def test_windows_that_are_over_are_forgotten(store: Store) -> None:
     await budgets.flush()
     await budgets.renew()
     assert budgets.room() == {}
+    assert committed_is_the_sum_of_granted(store)
+
+
+async def test_a_clock_that_goes_back_spends_nothing_twice(store: Store) -> None:
+    """A day ends and is forgotten; the clock is set back into it: what was spent of it is still spent."""
+    now = NOW
+    budgets = LeasedBudgets(store, "w1", now=lambda: now)
+    await spend(budgets, "a", (want(60, 100, resets=NOW + 10),), 60)
+    now += 20
+    await budgets.renew()
+    await budgets.flush()
+    await budgets.renew()
+    now -= 20
+    assert isinstance(await budgets.reserve("b", (want(41, 100, resets=NOW + 10),)), Refusal)
+    assert isinstance(await budgets.reserve("c", (want(40, 100, resets=NOW + 10),)), Hold)
     assert committed_is_the_sum_of_granted(store)
 
 

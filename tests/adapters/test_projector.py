@@ -84,6 +84,28 @@ def test_every_entry_once_and_rebuilt_spend_is_the_counter(journal: FileJournal,
         assert connection.execute(select(cursors.c.seq)).scalar_one() == journal.seq
 
 
+def test_it_says_up_to_when_a_journal_is_read(journal: FileJournal, store: Store) -> None:
+    """With the last entries of a look that saw the end; of an idle writer now and then: months close."""
+    clock = [NOW]
+
+    def read_us() -> int | None:
+        with store.read() as connection:
+            return connection.execute(select(cursors.c.read_us)).scalar_one_or_none()
+
+    served(journal, "req_1")
+    projector = Projector(store, journal.folder, now=lambda: clock[0])
+    projector.step()
+    assert read_us() == NOW // 1000
+    for seconds, said in ((30, 30), (60, 30), (89, 30), (91, 91)):
+        clock[0] = NOW + seconds * 10**9
+        projector.step()
+        assert read_us() == NOW // 1000 + said * 1_000_000
+    served(journal, "req_2")
+    clock[0] = NOW + 92 * 10**9
+    projector.step()
+    assert read_us() == NOW // 1000 + 92 * 1_000_000
+
+
 def test_a_new_projector_goes_on_where_the_cursor_stands(journal: FileJournal, store: Store) -> None:
     """What is in the tables is folded but not inserted again."""
     served(journal, "req_1")

@@ -1,4 +1,4 @@
-"""The admin API: keys shown once, changes logged, roles held, budgets as decimals."""
+"""The admin API: keys shown once, changes logged, roles held."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import pytest
 from sqlalchemy import select
 
 from gateway.adapters.keys import KeySnapshot
-from gateway.adapters.memory_budgets import MemoryBudgets
 from gateway.adapters.memory_journal import MemoryJournal
 from gateway.adapters.store_sql.tables import admin_log
-from gateway.api.admin import AdminDeps, Reloaded, limits_of, router, want_of
+from gateway.api.admin import AdminDeps, Reloaded, router
 from gateway.core.errors import Refusal
 from gateway.core.values import Caller
 from tests.api.desk_under_test import ADMIN, CLOCK, as_role, client_of, issue_id
-from tests.people import NOW, app, database, limit, snapshot, sqlite
+from tests.people import NOW, app, database, snapshot, sqlite
 
-ORG = limit("org:maple:CAD", "org", "maple", "5000.00")
-DAY = limit("team:branch:CAD", "team", "branch", "20.00", per="day")
-MONTH = limit("team:branch:CAD", "team", "branch", "300.00")
-BUNDLE = snapshot(app(budgets=[ORG, DAY, MONTH]))
+BUNDLE = snapshot(app())
 
 
 class Bank:
     """The admin routes on a small bank."""
 
-    def __init__(self, client, store, journal, budgets, reloads):
+    def __init__(self, client, store, journal, reloads):
         self.client, self.store, self.journal = client, store, journal
-        self.budgets, self.reloads = budgets, reloads
+        self.reloads = reloads
         self.keys = KeySnapshot(store, lambda: BUNDLE.apps, CLOCK)
 
     async def ask(self, method, path, role="admin", **options):
@@ -45,13 +41,13 @@ async def bank(tmp_path):
         return reloads.pop()
 
     with database(sqlite(tmp_path)) as store:
-        journal, budgets = MemoryJournal(now=lambda: NOW), MemoryBudgets()
+        journal = MemoryJournal(now=lambda: NOW)
         deps = AdminDeps(
-            tokens=ADMIN, store=store, snapshot=lambda: BUNDLE, reload=reload, budgets=budgets,
+            tokens=ADMIN, store=store, snapshot=lambda: BUNDLE, reload=reload,
             journal=journal, clock=CLOCK, issue_id=issue_id,
         )  # fmt: skip
         async with client_of(router(deps)) as client:
-            yield Bank(client, store, journal, budgets, reloads)
+            yield Bank(client, store, journal, reloads)
 
 
 async def test_a_key_is_made_shown_once_and_works(bank):
@@ -145,7 +141,6 @@ async def test_a_revocation_does_not_wait_for_the_journal(bank):
         ("DELETE", "keys/x", {"admin"}),
         ("GET", "policy", {"admin", "auditor", "finance"}),
         ("POST", "policy/reload", {"admin"}),
-        ("GET", "budgets", {"admin", "auditor", "finance"}),
     ],
 )
 async def test_each_route_has_its_roles(bank, method, path, roles):
@@ -175,19 +170,3 @@ async def test_the_policy_in_force_is_named_by_its_hash(bank):
     """What a record names can be compared."""
     body = (await bank.ask("GET", "policy", "auditor")).json()
     assert (body["hash"], body["apps"]) == (BUNDLE.hash, ["teller"])
-
-
-async def test_budgets_stand_in_decimals(bank):
-    """Each budget window once, amounts in the currency, as text."""
-    budgets = limits_of(BUNDLE)
-    assert set(budgets) == {"org:maple:CAD", "team:branch:CAD", "team:branch:CAD:month"}
-    wants = [want_of(found, name, at=NOW) for name, found in budgets.items()]
-    assert all(want.amount == 0 and want.resets > NOW for want in wants)
-    body = (await bank.ask("GET", "budgets", "finance")).json()["data"]
-    shown = {line["budget"]: (line["per"], line["limit"], line["spent"]) for line in body}
-    assert {name: line[0] for name, line in shown.items()} == {
-        "org:maple:CAD": "month",
-        "team:branch:CAD": "day",
-        "team:branch:CAD:month": "month",
-    }
-    assert shown["org:maple:CAD"] == ("month", "5000", "0")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.api import admin, bundles, content, decisions, feedback, models, privacy, reports
+from gateway.api import admin, bundles, content, decisions, feedback, models, privacy, reports, suspensions
 from gateway.cli import main
 from tests.api.desk_under_test import ADMIN, CLOCK, OURS, RATER_KEY, issue_id
 
@@ -85,6 +85,7 @@ def test_the_reference_names_every_route():
             )
         ),
         reports.router(reports.ReportDeps(**shared)),
+        suspensions.router(suspensions.SuspensionDeps(**shared, journal=None)),
         privacy.router(privacy.PrivacyDeps(keys=None, detector=None, clock=CLOCK, issue_id=issue_id)),
         models.router(keys=None, snapshot=None, clock=CLOCK),
     ]

@@ -57,7 +57,7 @@ def price(**changes: Any) -> Price:
 def limit(level: str, name: str, unit: str, amount: int, per: str = "month") -> BudgetLimit:
     """A budget at one level."""
     return BudgetLimit(
-        id=f"{level}:{name}:{unit}",
+        id=f"{level}:{name}:{unit}" if per == "month" else f"{level}:{name}:{unit}:{per}",
         level=level,
         name=name,
         unit=unit,
@@ -85,8 +85,6 @@ def app(**changes: Any) -> App:
             limit("app", "teller", "tokens", 10**9),
         ),
         key_budgets=(limit("key", "*", "CAD", 10**10, "day"),),
-        requests_per_minute=None,
-        concurrent=None,
         at="teams.yaml:9",
     )
     return replace(made, **changes)

@@ -1,71 +1,39 @@
-"""The cheap refusal: rates and concurrency per app."""
+"""The cheap refusal: what a call asks for first, and what it has used when it ended."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
+from gateway.core.admit import admission, name_of, used
+from gateway.core.values import Caller, Hold
+from tests.core.maple import CALLER, NOW, app, limit, snapshot
 
-from gateway.core.admit import Load, admit
-from gateway.core.errors import Code, Refusal
-from gateway.core.snapshot import App
-
-SECOND = 1_000_000_000
-
-
-def app(**limits: Any) -> App:
-    """Return an app with the given limits."""
-    return App(
-        id="teller",
-        team="branch",
-        tenant="maple",
-        data=("client",),
-        models=("chat",),
-        groups=frozenset({"registered"}),
-        purpose=None,
-        cost_centres=(),
-        budgets=(),
-        key_budgets=(),
-        requests_per_minute=limits.get("rate"),
-        concurrent=limits.get("concurrent"),
-        at="teams.yaml:1",
-    )
-
-
-def test_no_limits_admit_everything() -> None:
-    """An app without limits is never refused here."""
-    assert admit(app(), Load(in_flight=10_000), now=0) is None
-
-
-def test_concurrency_counts_calls_in_flight() -> None:
-    """The call that would be one too many is refused, with a short retry."""
-    assert admit(app(concurrent=2), Load(in_flight=1), now=0) is None
-    refused = admit(app(concurrent=2), Load(in_flight=2), now=0)
-    assert isinstance(refused, Refusal)
-    assert refused.code is Code.RATE_LIMITED
-    assert refused.retry_after == 1
-
-
-def test_a_rate_refills_with_time() -> None:
-    """60 a minute: a burst of 60 passes, the next is told to wait a second, then passes."""
-    load, limited = Load(), app(rate=60)
-    assert all(admit(limited, load, now=0) is None for _ in range(60))
-    refused = admit(limited, load, now=0)
-    assert isinstance(refused, Refusal)
-    assert refused.retry_after == 1
-    assert admit(limited, load, now=SECOND + 1) is None
-
-
-@given(
-    rate=st.integers(1, 600),
-    gaps=st.lists(st.integers(0, 5 * SECOND), min_size=1, max_size=300),
+RATES = (
+    replace(limit("team", "branch", "requests", 600, "minute"), id="rate:team:branch:requests"),
+    replace(limit("app", "teller", "concurrent", 4, "now"), id="rate:app:teller:concurrent"),
+    replace(limit("app", "teller", "tokens", 9000, "minute"), id="rate:app:teller:tokens"),
 )
-def test_no_minute_admits_more_than_its_burst_and_its_rate(rate: int, gaps: list[int]) -> None:
-    """Over any stretch of time, at most one minute's burst plus the rate times the time passes."""
-    load, limited, now, admitted = Load(), app(rate=rate), 0, 0
-    for gap in gaps:
-        now += gap
-        if admit(limited, load, now=now) is None:
-            admitted += 1
-    assert admitted <= rate + now * rate / (60 * SECOND) + 1
+
+
+def test_an_app_without_rates_asks_for_nothing() -> None:
+    """No window is looked at, and an app that is not registered is refused elsewhere."""
+    assert admission(snapshot(), CALLER, at=NOW) == ()
+    assert admission(snapshot(), Caller(tenant="m", team="t", app="ghost", key_id="k"), at=NOW) == ()
+
+
+def test_a_call_asks_for_one_request_and_one_place() -> None:
+    """Tokens are asked for later: how many is not known yet."""
+    made = admission(snapshot(apps={"teller": app(rates=RATES)}), CALLER, at=NOW)
+    assert [(w.budget, w.amount, w.rate) for w in made] == [
+        ("rate:team:branch:requests", 1, True),
+        ("rate:app:teller:concurrent", 1, True),
+    ]
+
+
+def test_a_call_that_ended_has_used_a_request_and_no_place() -> None:
+    """The place is somebody else's now."""
+    made = admission(snapshot(apps={"teller": app(rates=RATES)}), CALLER, at=NOW)
+    assert used(Hold(id=name_of("req_1"), wants=made)) == {
+        "rate:team:branch:requests": 1,
+        "rate:app:teller:concurrent": 0,
+    }

@@ -9,139 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.budget import (
-    Ask,
-    Key,
-    Room,
     affordable_output,
-    enlarged,
-    further,
     overran,
-    plan,
     refuse,
     scope_of,
     settlement,
     shown,
     spends,
     unavailable,
-    wants,
-    windows,
 )
-from gateway.core.errors import Code, Refusal
+from gateway.core.errors import Code
 from gateway.core.prices import bound
-from gateway.core.values import Caller, Charge, Hold, Usage, Want
-from tests.core.maple import CALLER, NOW, app, at, limit, price, snapshot, want
+from gateway.core.values import Charge, Hold, Usage, Want
+from tests.core.maple import NOW, at, price, snapshot, want
 
-HOUR = 3600 * 10**9
-ZONES = [
-    "America/Toronto",
-    "Europe/Berlin",
-    "Asia/Kolkata",
-    "America/Sao_Paulo",
-    "Pacific/Apia",
-    "America/Havana",
-    "Asia/Beirut",
-    "Australia/Lord_Howe",
-    "UTC",
-]
-PERS = ["day", "week", "month", "quarter", "year"]
-
-
-@given(
-    st.sampled_from(ZONES),
-    st.sampled_from(PERS),
-    st.integers(at("1975-01-01") // 10**9, at("2040-01-01") // 10**9),
-)
-def test_windows_tile_time(zone: str, per: str, second: int) -> None:
-    """Each instant is in one window, and the next begins where it ends: no gap, no overlap."""
-    instant = second * 10**9
-    start, end = windows(per, zone, instant)
-    assert start <= instant < end
-    assert windows(per, zone, start) == (start, end)
-    assert windows(per, zone, end - 1) == (start, end)
-    assert windows(per, zone, end)[0] == end
-
-
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Europe/Berlin", "2026-03-29T12:00:00", 23),
-        ("Europe/Berlin", "2026-10-25T12:00:00", 25),
-        ("America/Toronto", "2026-11-01T12:00:00", 25),
-        ("America/Sao_Paulo", "2018-11-04T12:00:00", 23),  # midnight does not exist
-        ("America/Havana", "2026-11-01T12:00:00", 25),  # midnight exists twice
-        ("Asia/Kolkata", "2026-02-28T12:00:00", 24),
-    ],
-)
-def test_days_around_clock_changes(zone: str, day: str, hours: int) -> None:
-    """A local day has 23 or 25 hours where clocks change."""
-    start, end = windows("day", zone, at(day))
-    assert end - start == hours * HOUR
-
-
-@pytest.mark.parametrize(
-    ("per", "instant", "start", "end"),
-    [
-        ("month", "2024-02-29T12:00:00", "2024-02-01T05:00:00", "2024-03-01T05:00:00"),
-        ("month", "2026-11-23T14:00:00", "2026-11-01T04:00:00", "2026-12-01T05:00:00"),
-        ("quarter", "2026-11-23T14:00:00", "2026-10-01T04:00:00", "2027-01-01T05:00:00"),
-        ("year", "2026-11-23T14:00:00", "2026-01-01T05:00:00", "2027-01-01T05:00:00"),
-        ("week", "2026-11-23T14:00:00", "2026-11-23T05:00:00", "2026-11-30T05:00:00"),
-        ("month", "2026-12-01T04:59:59", "2026-11-01T04:00:00", "2026-12-01T05:00:00"),
-    ],
-)
-def test_windows_by_hand(per: str, instant: str, start: str, end: str) -> None:
-    """Toronto's calendar, by hand, a leap day and the last second of a month included."""
-    assert windows(per, "America/Toronto", at(instant)) == (at(start), at(end))
-
-
-def test_an_unknown_window_is_an_error() -> None:
-    """A typo in ``per`` is not taken for some window."""
-    with pytest.raises(ValueError, match="fortnight"):
-        windows("fortnight", "UTC", NOW)
-
-
-def test_wants_stand_on_every_level_in_order() -> None:
-    """Org, team, app, key: money converted upward into the budget's currency, tokens as they are."""
-    most = bound(snapshot(), "here", input_tokens=1000, output_tokens=500, at=NOW)
-    assert isinstance(most, Charge)
-    made = wants(snapshot(), CALLER, bound=most, tokens=1500, at=NOW)
-    assert not isinstance(made, Refusal)
-    assert [(w.budget, w.unit, w.amount, w.window) for w in made] == [
-        ("org:maple:CAD", "CAD", 1_991_275, "2026-11-01T04:00:00Z"),
-        ("team:branch:CAD", "CAD", 1_991_275, "2026-11-01T04:00:00Z"),
-        ("app:teller:tokens", "tokens", 1500, "2026-11-01T04:00:00Z"),
-        ("key:k1:CAD:day", "CAD", 1_991_275, "2026-11-23T05:00:00Z"),
-    ]
-
-
-def test_an_unpriced_call_meets_no_money_budget() -> None:
-    """Unknown price under a money budget is refused, never zero; tokens alone need no price."""
-    made = wants(snapshot(), CALLER, bound=None, tokens=10, at=NOW)
-    assert isinstance(made, Refusal)
-    assert made.code is Code.PRICE_UNKNOWN
-    tokens_only = app(budgets=(limit("team", "branch", "tokens", 100),), key_budgets=())
-    held = wants(snapshot(apps={"teller": tokens_only}), CALLER, bound=None, tokens=10, at=NOW)
-    assert not isinstance(held, Refusal)
-    assert [w.amount for w in held] == [10]
-
-
-def test_an_unregistered_app_holds_nothing() -> None:
-    """A caller whose app the snapshot does not have is refused."""
-    caller = Caller(tenant="maple", team="x", app="ghost", key_id="k")
-    assert isinstance(wants(snapshot(), caller, bound=None, tokens=1, at=NOW), Refusal)
-
-
-def test_two_windows_of_one_budget_do_not_collide() -> None:
-    """A day and its month may start at the same instant: they are two budgets."""
-    both = app(
-        budgets=(),
-        key_budgets=(limit("key", "*", "tokens", 10, "month"), limit("key", "*", "tokens", 5, "day")),
-    )
-    first = at("2026-12-01T05:00:00")
-    made = wants(snapshot(apps={"teller": both}), CALLER, bound=None, tokens=1, at=first)
-    assert not isinstance(made, Refusal)
-    assert len({(w.budget, w.window) for w in made}) == 2
-    assert len({w.window for w in made}) == 1
+MONTH = "2026-11-01T04:00:00Z"
 
 
 def hold() -> Hold:
@@ -192,7 +74,7 @@ def test_an_overrun_is_beyond_the_hold_on_any_level() -> None:
 @given(st.integers(0, 5000), st.integers(0, 4000), st.integers(0, 10**7), st.integers(0, 9000))
 def test_the_clamp_is_the_largest_that_fits(input_tokens: int, asked: int, money: int, tokens: int) -> None:
     """One more output token would not fit some budget; what is returned fits all."""
-    room = [("CAD", money), ("tokens", tokens)]
+    room = [("CAD", money, MONTH), ("tokens", tokens, MONTH)]
     found = affordable_output(
         snapshot(), "here", input_tokens=input_tokens, output_tokens=asked, room=room, at=NOW
     )
@@ -214,7 +96,7 @@ def test_the_clamp_is_the_largest_that_fits(input_tokens: int, asked: int, money
 
 def test_nothing_is_affordable_at_an_unknown_price() -> None:
     """No price, no clamp."""
-    room = [("CAD", 10**12)]
+    room = [("CAD", 10**12, MONTH)]
     assert affordable_output(snapshot(), "x", input_tokens=1, output_tokens=9, room=room, at=NOW) == 0
 
 
@@ -268,67 +150,107 @@ def test_scopes_are_named() -> None:
     assert scope_of("team:branch:CAD") == "team `branch`"
 
 
-AMOUNTS = st.integers(0, 30)
-BUDGETS = ["org:m:CAD", "team:t:CAD", "app:a:CAD"]
-
-
-@given(
-    st.lists(st.dictionaries(st.sampled_from(BUDGETS), AMOUNTS, min_size=1), max_size=12),
-    st.fixed_dictionaries({budget: st.integers(0, 200) for budget in BUDGETS}),
-    st.fixed_dictionaries({budget: st.tuples(st.integers(0, 60), st.integers(0, 60)) for budget in BUDGETS}),
-    st.booleans(),
-)
-def test_a_plan_takes_on_all_levels_or_none_and_never_passes_a_limit(
-    asked: list[dict[str, int]],
-    limits: dict[str, int],
-    state: dict[str, tuple[int, int]],
-    contended: bool,
+@given(st.integers(0, 500), st.integers(1, 400), st.integers(0, 900), st.integers(0, 900))
+def test_the_clamp_knows_what_answers_take(
+    input_tokens: int, asked: int, output_left: int, input_left: int
 ) -> None:
-    """Committed grows by exactly what was granted, only within the limit; who is refused takes nothing."""
-    window = "w"
-    rooms: dict[Key, Room] = {
-        (budget, window): Room(committed=committed + free, free=free, contended=contended)
-        for budget, (committed, free) in state.items()
-    }
-    before = {key: (room.committed, room.free) for key, room in rooms.items()}
-    asks = [
-        Ask(
-            hold_id=str(n),
-            wants=tuple(want(amount, limits[b], b, window=window) for b, amount in sorted(ask.items())),
-        )
-        for n, ask in enumerate(asked)
+    """Output tokens bound the answer, input tokens say yes or no, GPU time says nothing about lengths."""
+    room = [
+        ("output_tokens", output_left, MONTH),
+        ("input_tokens", input_left, MONTH),
+        ("requests", 1, MONTH),
+        ("gpu_seconds", 0, MONTH),
     ]
-    verdicts = plan(asks, rooms)
-    held = dict.fromkeys(rooms, 0)
-    for ask, verdict in zip(asks, verdicts, strict=True):
-        if verdict.blocked is None:
-            for w in ask.wants:
-                held[w.budget, w.window] += w.amount
-    for key, room in rooms.items():
-        committed, free = before[key]
-        assert room.committed - committed == room.taken >= 0
-        assert room.free == free + room.taken - held[key] >= 0
-        if room.taken:
-            assert room.committed <= limits[key[0]]
-        if contended:
-            assert room.taken == max(0, held[key] - free)
+    found = affordable_output(
+        snapshot(), "here", input_tokens=input_tokens, output_tokens=asked, room=room, at=NOW
+    )
+    assert found == (min(asked, output_left) if input_tokens <= input_left else 0)
 
 
-def test_slices_are_padded_far_from_the_limit_only() -> None:
-    """Far away a lease covers further holds; near the limit it is exactly what is needed."""
-    far: dict[Key, Room] = {("b", "w"): Room(committed=0, free=0, contended=False)}
-    plan([Ask(hold_id="h", wants=(want(10, 10**6, "b", window="w"),))], far)
-    assert far["b", "w"].taken == 100
-    near: dict[Key, Room] = {("b", "w"): Room(committed=0, free=0, contended=False)}
-    plan([Ask(hold_id="h", wants=(want(10, 199, "b", window="w"),))], near)
-    assert near["b", "w"].taken == 10
+def units_hold() -> Hold:
+    """A hold in every unit that is no money."""
+    units = ("tokens", "input_tokens", "output_tokens", "requests", "gpu_seconds")
+    return Hold(id="h", wants=tuple(want(900, 10**6, f"app:teller:{unit}", unit=unit) for unit in units))
 
 
-def test_a_top_up_adds_to_the_levels_it_names() -> None:
-    """The enlarged hold bears the sums, the further wants the additions only."""
-    amounts = {"team:branch:CAD": 10}
-    assert [w.amount for w in enlarged(hold(), amounts).wants] == [5_010, 700]
-    assert [(w.budget, w.amount) for w in further(hold(), amounts)] == [("team:branch:CAD", 10)]
+def test_each_unit_is_booked_at_what_was_used_of_it() -> None:
+    """Input, output and all tokens apart; one request; GPU time where it is known, at its hold where not."""
+    usage = Usage(input=10, cache_read=5, output=20, reasoning=7)
+    priced = Charge(nano=1, currency="CAD", lines=())
+    made = spends(units_hold(), priced, usage, snapshot(), at=NOW, amounts={"gpu_seconds": 250})
+    assert {budget.rpartition(":")[2]: amount for budget, amount in made.items()} == {
+        "tokens": 35,
+        "input_tokens": 15,
+        "output_tokens": 20,
+        "requests": 1,
+        "gpu_seconds": 250,
+    }
+    unknown = spends(units_hold(), priced, usage, snapshot(), at=NOW)
+    assert unknown["app:teller:gpu_seconds"] == 900
+
+
+def test_rates_and_what_was_unknown_overrun_nothing() -> None:
+    """A rate that was passed by what a vendor used is no overrun; nor is a soft budget that held nothing."""
+    rate = want(1, 10, "rate:app:teller:tokens", unit="tokens", rate=True)
+    soft = want(0, 10, soft=True)
+    held = Hold(id="h", wants=(rate, soft))
+    assert not overran(held, {rate.budget: 5, soft.budget: 5})
+    assert overran(Hold(id="h", wants=(replace(soft, amount=4),)), {soft.budget: 5})
+
+
+def test_a_rolling_budget_says_when_enough_is_old() -> None:
+    """402: not the end of a part but the instant at which the call would fit."""
+    day = 24 * 3600 * 10**9
+    made = refuse(
+        want(2 * 10**9, 10 * 10**9, length=day), spent=9 * 10**9, held=0, now=NOW, frees=NOW + 90 * 10**9
+    )
+    assert made.code is Code.BUDGET_EXCEEDED
+    assert (made.retry_after, made.extension["resets"]) == (90, "2026-11-23T14:01:30Z")
+    assert "1 d old" in made.message
+
+
+def test_what_was_carried_over_is_part_of_the_limit() -> None:
+    """The refusal names the limit with it, and how much of it that is."""
+    made = refuse(want(2 * 10**9, 10 * 10**9), spent=14 * 10**9, held=0, now=NOW, extra=5 * 10**9)
+    assert made.code is Code.BUDGET_EXCEEDED
+    assert (made.extension["limit"], made.extension["carried_over"]) == ("15.00", "5.00")
+    fits = refuse(want(10**9, 10 * 10**9), spent=14 * 10**9, held=10**9, now=NOW, extra=5 * 10**9)
+    assert fits.code is Code.BUDGET_CONTENTION
+
+
+def test_a_rate_is_refused_until_its_minute_is_over() -> None:
+    """429 with the seconds that are left of it; a moment where only slices are in the way."""
+    one = want(1, 60, "rate:app:teller:requests", unit="requests", rate=True, resets=NOW + 12 * 10**9)
+    made = refuse(one, spent=60, held=0, now=NOW)
+    assert (made.code, made.retry_after) == (Code.RATE_LIMITED, 12)
+    assert made.extension["scope"] == "app `teller`"
+    assert made.extension["unit"] == "requests per minute"
+    assert "60 requests a minute" in made.message
+    assert refuse(one, spent=50, held=10, now=NOW).retry_after == 1
+
+
+def test_too_many_calls_at_once_wait_for_one_to_end() -> None:
+    """429 in a second, with the limit and how many there are."""
+    one = want(1, 4, "rate:key:k1:concurrent", unit="concurrent", rate=True, window="now", resets=2**62)
+    made = refuse(one, spent=0, held=4, now=NOW)
+    assert (made.code, made.retry_after) == (Code.RATE_LIMITED, 1)
+    assert made.message.startswith("Key `k1` may have 4 calls at once, and has 4.")
+
+
+@pytest.mark.parametrize(
+    ("budget", "scope"),
+    [
+        ("team:branch:CAD", "team `branch`"),
+        ("app:a:b:c:tokens:day", "app `a:b:c`"),
+        ("user:teller/u-1f:CAD:last-24h", "user `teller/u-1f`"),
+        ("rate:app:teller:requests", "app `teller`"),
+        ("model:chat-pro:gpu_seconds:2026-11-01..2027-01-31", "model `chat-pro`"),
+        ("x", "`x`"),
+    ],
+)
+def test_scopes_are_named_whatever_the_names(budget: str, scope: str) -> None:
+    """Names may hold colons; windows and units are no names."""
+    assert scope_of(budget) == scope
 
 
 def test_price_helper_is_current() -> None:

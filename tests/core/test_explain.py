@@ -142,3 +142,23 @@ def test_a_duty_to_ask_names_whom():
     answer = _refusal("one", "m", rules=rules)
     assert answer.message == "Refused by OK: By leave only. Nothing was sent. Ask officer, quoting dec_7Q2M."
     assert answer.extension["ask"] == "officer"
+
+
+def test_what_a_ladder_would_do_is_explained(tmp_path: Path) -> None:
+    """An app that allows degrading reads how; one that does not reads nothing of it."""
+    from dataclasses import replace as changed
+
+    from gateway.core.ladder import Cap, Cheaper
+    from gateway.core.values import Label, LabelledCall
+    from tests import spine
+
+    compiled = spine.snapshot(tmp_path)
+    call = spine.Spine(compiled).call()
+    asked = LabelledCall(call=call, labels=(Label(name="client", set_by="app teller"),), findings=())
+    assert "When a budget" not in text(explain(asked, compiled, now=spine.NOW))
+    app = changed(compiled.apps["teller"], when_over=(Cheaper(), Cap(tokens=256)))
+    willing = changed(compiled, apps={**compiled.apps, "teller": app})
+    assert (
+        "When a budget has no room: a cheaper permitted model, then answer ≤ 256 tokens, then refuse"
+        in text(explain(asked, willing, now=spine.NOW))
+    )

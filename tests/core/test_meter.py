@@ -150,3 +150,18 @@ def test_types_that_are_no_words_do_not_raise(dialect, odd):
     )
     meter.see_body({"status": odd, "stop_reason": odd, "content": [{"type": odd}], "output": [{"type": odd}]})
     assert meter.finish is None
+
+
+def test_running_timings_are_no_final_count() -> None:
+    """llama.cpp's ``timings_per_token`` counts in every chunk: only those beside the finish are final."""
+    meter = Meter(Dialect.CHAT)
+    chunk = {
+        "id": "a",
+        "model": "g",
+        "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}],
+    }
+    meter.see(Event(name=None, data={**chunk, "timings": {"cache_n": 0, "prompt_n": 3, "predicted_n": 1}}))
+    assert meter.usage is None
+    last = {**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    meter.see(Event(name=None, data={**last, "timings": {"cache_n": 0, "prompt_n": 3, "predicted_n": 9}}))
+    assert meter.usage == Usage(input=3, output=9)

@@ -118,7 +118,7 @@ def test_what_an_adopter_writes_is_the_hold_and_is_marked() -> None:
     """Booked at its bound, estimated, naming the writer and carrying its intent."""
     begun = intent(attempt(wants=(want(5, 10),)), bound=MOST)
     made = abandoned("w1", begun, ended=NOW)
-    assert made["charge"] == begun["bound"]
+    assert made["charge"] == {**begun["bound"], "at_most": True}
     assert made["spends"] == {"team:branch:CAD": "5"}
     assert (made["status"], made["estimated"], made["usage"]) == ("abandoned", True, None)
     assert made["adopted_from"] == {"writer": "w1", "intent": begun}

@@ -90,8 +90,6 @@ def test_errors_of_exceptions(strength, lets, by, said):
         ({"deployments": FACTS, "connections": "connections: {d: {api: bedrock, model: m}}"}, "`aws_region` is missing"),
         ({"teams": "teams: {t: {apps: {a: {models: []}}}, u: {apps: {a: {models: []}}}}"}, "stands in `t` too"),
         ({"teams": "teams: {t: {apps: {registered: {models: []}}}}"}, "is also a group of apps"),
-        ({"teams": "teams: {t: {budget: [{per: day, tokens: 1}, {per: day, tokens: 2}]}}"}, "have the same window"),
-        ({"teams": "teams: {t: {budget: {per: day}}}"}, "a budget has a limit or tokens"),
         ({"policy": "policy: p\ndata: {a: {found_by: [header]}}", "teams": "teams: {t: {apps: {x: {data: a, models: []}}}}"},
          "`a` may not be set by an app"),
         ({"fx": "rates: [{base: USD, quote: CAD, rate: 1.4, from: 2026-01-01, source: s}]"}, "written in quotes"),

@@ -70,7 +70,7 @@ teams:
     cost_centre: [{code: "2", from: 2026-06-01}, {code: "1", from: 2026-01-01}]
     budget: [{per: month, limit: "2500.00"}, {per: day, tokens: 7}]
     apps:
-      teller: {data: a, models: [], groups: [g], key_budget: {per: day, limit: "0.000000001"}, concurrent: 4}
+      teller: {data: a, models: [], groups: [g], key_budget: {per: day, limit: "0.000000001"}}
 """,
     )
     teller = rules.apps["teller"]
@@ -88,7 +88,6 @@ teams:
             at="teams.yaml:11",
         ),
     )  # fmt: skip
-    assert teller.concurrent == 4
 
 
 def test_prices_and_rates():

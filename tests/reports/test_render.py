@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.adapters.store_sql.reports import Sums
 from gateway.reports.period import month
 from gateway.reports.render import FORMATS, as_csv, as_json, safe, table
-from gateway.reports.spend import build
+from gateway.reports.spend import report_of
 from tests.people import NOW, TORONTO, app, limit, snapshot
 
 BANK = snapshot(
@@ -40,7 +40,7 @@ def report(*items, by=BY, held=3_100_000_000):
         sums(None, "–", "–", "reserved idle", "CA-QC", calls=0, attempts=0,
              nano=210_000_000_000, spend=292_425_000_000),
     )  # fmt: skip
-    return build(rows, BANK, period=month("2026-11", TORONTO), by=by, now=NOW, held_nano=held)
+    return report_of(rows, BANK, period=month("2026-11", TORONTO), by=by, now=NOW, held_nano=held)
 
 
 def test_the_table_reads_as_finance_was_promised():
@@ -85,7 +85,7 @@ def test_amounts_in_json_are_strings():
 
 def test_an_empty_month_has_a_head_and_a_foot():
     """Nothing was spent, and the report says so."""
-    empty = build([], BANK, period=month("2026-11", TORONTO), by=("team",), now=NOW, held_nano=0)
+    empty = report_of([], BANK, period=month("2026-11", TORONTO), by=("team",), now=NOW, held_nano=0)
     text = table(empty)
     assert "0 calls · 0 attempts, all priced · held now 0.00" in text
     assert text.splitlines()[-1].split() == ["TOTAL", "0", "0.00", "0.00", "–"]

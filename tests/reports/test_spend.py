@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from itertools import combinations
+from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import combinations, count
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from gateway.adapters.store_sql.entries import append
 from gateway.adapters.store_sql.reports import Sums
 from gateway.adapters.store_sql.tables import budget_windows, slices, writers
+from gateway.core.entries import Entry
 from gateway.core.snapshot import Rate
+from gateway.reports.document import checked
+from gateway.reports.kinds import Asked
 from gateway.reports.period import month
-from gateway.reports.spend import build, grouping, query
+from gateway.reports.spend import DEFAULT_BY, grouping, query, report_of
+from gateway.reports.spend import build as spend_document
 from tests.people import NOW, TORONTO, US, app, book, database, limit, row, snapshot, sqlite
 
 PERIOD = month("2026-11", TORONTO)
 COLUMNS = ("cost_centre", "team", "app", "place")
 nanos = st.integers(min_value=0, max_value=10**12)
+NUMBERS = count()
 
 
 def sums(group, *, spend=0, nano=0, currency="USD", estimated=0, calls=1):
@@ -30,7 +36,7 @@ def sums(group, *, spend=0, nano=0, currency="USD", estimated=0, calls=1):
 
 
 def report(items, *, by=COLUMNS, bundle=None, held=0, now=NOW):
-    return build(items, bundle or snapshot(), period=PERIOD, by=by, now=now, held_nano=held)
+    return report_of(items, bundle or snapshot(), period=PERIOD, by=by, now=now, held_nano=held)
 
 
 attempts = st.lists(
@@ -196,7 +202,7 @@ def test_rates_are_those_that_held_in_the_period():
     )
     found = report([sums(("1", "t", "a", "CA"))], bundle=snapshot(rates=rates))
     assert [(rate.pair, rate.rate, rate.fixed) for rate in found.rates] == [("USD/CAD", "1.3", "2026-11-01")]
-    october = build(
+    october = report_of(
         [sums(("1",))], snapshot(rates=rates[:2]), period=PERIOD, by=("team",), now=NOW, held_nano=0
     )
     assert [rate.rate for rate in october.rates] == ["1.2"]
@@ -234,3 +240,139 @@ def test_another_grouping_is_refused(text):
     """The message names what there is, or the repetition."""
     with pytest.raises(ValueError, match=r"cannot group|twice"):
         grouping(text)
+
+
+# --------------------------------------------------------------------------- the document
+
+
+def cells(section, name):
+    """A column of a section, row by row, and its total."""
+    at = [column.name for column in section.columns].index(name)
+    return [row[at] for row in section.rows], section.total[at] if section.total else None
+
+
+def ledgered(tmp_path, fill, *, by=(), now=NOW, bundle=None):
+    with database(sqlite(tmp_path)) as store:
+        with store.write() as connection:
+            fill(connection)
+        with store.read() as connection:
+            asked = Asked(month="2026-11", by=by, now=now)
+            return checked(spend_document(bundle or bank(), asked)(connection))
+
+
+def share(ident, **changes):
+    """An hour of reserved capacity that nobody used."""
+    values = {
+        "id": ident, "kind": "reserved", "tenant": "maple", "billing_period": "2026-11", "start_us": US,
+        "end_us": US + 1, "team": "", "app": "", "cost_centre": None, "alias": "", "deployment": "ptu",
+        "vendor": "microsoft", "place": "CA-QC", "model": "reserved idle", "currency": "USD", "nano": 10**9,
+        "spend_currency": "CAD", "spend_nano": 1_392_500_000, "quantity": 0, "unit": "", "reason": "r",
+        "refers": "", "origin": "", "ratio_ppb": 0, "estimated": False, "created_us": US, "created_by": "t",
+    }  # fmt: skip
+    return Entry(**{**values, **changes})
+
+
+def test_the_document_says_what_the_text_says(tmp_path):
+    """The same rows and foot; entries are rows; what it is made of ends in the same cent."""
+
+    def fill(connection):
+        book(
+            connection,
+            row("a/1"),
+            row("b/1", estimated=True, list_nano=2 * 10**9, contracted_nano=1_500_000_000),
+        )
+        append(
+            connection,
+            [share("i"), share("c", kind="correction", app="teller", team="branch", spend_nano=-3_333_333)],
+        )
+
+    found = ledgered(tmp_path, fill)
+    spend, made_of, prices = found.sections
+    with database(sqlite(tmp_path)) as store, store.read() as connection:
+        text = query(bank(), month_name="2026-11", by=DEFAULT_BY, now=NOW)(connection)
+    assert [row[:5] for row in spend.rows] == [line.group for line in text.lines]
+    assert cells(spend, "spend") == ([line.spend for line in text.lines], text.total.spend)
+    assert cells(spend, "budget")[1] == text.total.budget
+    assert ("unallocated", "–", "–", "reserved idle", "CA-QC") in [row[:5] for row in spend.rows]
+    assert cells(made_of, "spend")[1] == text.total.spend
+    assert cells(made_of, "kind")[0] == [
+        "usage of models",
+        "corrections of closed months",
+        "reserved capacity, by time",
+    ]
+    assert cells(made_of, "rows")[0] == [2, 1, 1]
+    assert cells(made_of, "estimated")[1] == text.total.estimated == Decimal("1.39")
+    assert prices.rows == (("USD", Decimal("5.00"), Decimal("4.50"), Decimal("4.00")),)
+    assert dict(found.facts)["USD/CAD"] == "1.3925, fixed 2026-11-01, Bank of Canada"
+    assert dict(found.facts)["rows"] == "2 calls, 2 attempts (all priced), 2 entries"
+
+
+money = st.integers(min_value=-(10**11), max_value=10**11)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(["4410", "4900", None]), st.sampled_from("abc"), nanos)),
+    shares=st.lists(st.tuples(st.sampled_from(["reserved", "gpu", "correction", "adjust"]), money)),
+    by=st.sampled_from(
+        [("team",), ("cost_centre", "app"), ("charge_kind",), ("app", "charge_kind"), ("key",)]
+    ),
+)
+def test_every_grouping_and_section_ends_in_the_same_cent(tmp_path, rows, shares, by):
+    """Random ledgers: by anything, by kind, in every section."""
+    path = tmp_path / str(next(NUMBERS))
+    path.mkdir()
+
+    def fill(connection):
+        book(
+            connection,
+            *(
+                row(f"{n}/1", cost_centre=centre, app=name, spend_nano=nano, nano=nano)
+                for n, (centre, name, nano) in enumerate(rows)
+            ),
+        )
+        append(
+            connection, [share(f"s{n}", kind=kind, spend_nano=nano) for n, (kind, nano) in enumerate(shares)]
+        )
+
+    found = ledgered(path, fill, by=by)
+    exact = Decimal(sum(nano for *_, nano in rows) + sum(nano for _, nano in shares)).scaleb(-9)
+    for section in found.sections[:2]:
+        shown, total = cells(section, "spend")
+        assert total == sum(shown) == exact.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+
+
+def test_late_rows_are_in_the_month_that_they_are_booked_in(tmp_path):
+    """An attempt of October that came after its closing is November's money."""
+
+    def fill(connection):
+        book(
+            connection,
+            row("a/1", started_us=PERIOD.start_us - 10**6, billing_period="2026-11"),
+            row("b/1", started_us=PERIOD.start_us - 10**6),
+            row("c/1", billing_period="2026-12"),
+        )
+
+    found = ledgered(tmp_path, fill)
+    assert cells(found.sections[0], "attempts")[1] == 1
+
+
+def test_holes_are_said_in_the_facts(tmp_path):
+    """A total that lacks a price or a rate must not look whole."""
+    bare = {"currency": None, "nano": None, "spend_currency": None, "spend_nano": None}
+
+    def fill(connection):
+        book(connection, row("a/1", **bare), row("b/1", currency="EUR", spend_currency=None, spend_nano=None))
+
+    found = ledgered(tmp_path, fill)
+    assert dict(found.facts)["rows"] == (
+        "2 calls, 2 attempts (1 without a price, 1 without a rate to CAD), 0 entries"
+    )
+
+
+def test_an_unknown_column_or_month_is_refused_before_anything_is_read():
+    """With what there is."""
+    with pytest.raises(ValueError, match="cannot group by `colour`"):
+        spend_document(bank(), Asked(month="2026-11", by=("colour",), now=NOW))
+    with pytest.raises(ValueError, match="no month"):
+        spend_document(bank(), Asked(month="11/2026", by=(), now=NOW))

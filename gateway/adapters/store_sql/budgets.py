@@ -1,38 +1,50 @@
-"""Statements of the shared budget windows: leases, returns, release, standing.
+"""Statements of the shared budget windows: leases, returns, release.
 
 INVARIANT: committed = Σ granted over all slices of a window, in every committed
 transaction; and committed never passes a limit but by an overrun, which is booked
-whatever the limit. Locks are taken in one order everywhere (writer, windows sorted,
-slices), so that transactions wait for each other and never in a ring.
+whatever the limit. Locks are taken in one order everywhere (writer, budgets whose windows
+depend on each other, windows sorted, slices), so that transactions wait for each other and
+never in a ring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Table, bindparam, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select, tuple_, update
 
+from gateway.adapters.store_sql.budget_rooms import (
+    CONTENDED_US,
+    Level,
+    Stand,
+    given_back,
+    insert,
+    rooms,
+    standings,
+)
 from gateway.adapters.store_sql.tables import budget_windows, slices, writers
-from gateway.core.budget import Ask, Key, Room, Verdict, plan
+from gateway.core.leasing import Ask, Key, Room, Verdict, plan
 from gateway.core.values import Want
+from gateway.core.windows import NOW
 
-CONTENDED_US = 5_000_000
-"""How long a refusal for want of a slice keeps others from leasing beyond need."""
-
-Insert = sqlite.Insert | postgresql.Insert
+__all__ = [
+    "Blocked",
+    "Fenced",
+    "Level",
+    "Synced",
+    "Writer",
+    "contended",
+    "insert",
+    "open_writer",
+    "release",
+    "shrink",
+    "sync",
+]
 
 
 class Fenced(Exception):
     """This writer was closed by an adopter: it may not be granted anything any more."""
-
-
-def insert(connection: Connection, table: Table) -> Insert:
-    """Return an insert that knows ``ON CONFLICT``, for either database."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,36 +57,29 @@ class Writer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """One window that a writer syncs. ``floor`` is what it has spent and holds.
-
-    ``give`` returns what is free first; ``factor`` is for :func:`gateway.core.budget.padding`.
-    """
-
-    key: Key
-    unit: str
-    resets_us: int
-    floor: int
-    give: bool
-    factor: int = 9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """A level that had no room for an ask. ``spent`` is by other writers, as projected."""
+    """A level that had no room for an ask, and where its windows stand.
+
+    ``committed`` is over all writers, this batch included; ``extra`` what the window took over;
+    ``frees`` the instant at which enough of a rolling budget is free.
+    """
 
     want: Want
     committed: int
-    spent: int
+    stands: tuple[Stand, ...]
+    extra: int = 0
+    frees: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Synced:
-    """What a sync left: granted to us and committed to all per key, and the answers."""
+    """What a sync left: granted to us and left for all per key, and the answers."""
 
     granted: dict[Key, int] = field(default_factory=dict)
     committed: dict[Key, int] = field(default_factory=dict)
+    left: dict[Key, int] = field(default_factory=dict)
     contended: dict[Key, bool] = field(default_factory=dict)
+    decided: set[Key] = field(default_factory=set)
     verdicts: list[Verdict] = field(default_factory=list)
     blocked: dict[str, Blocked] = field(default_factory=dict)  # hold id → level
 
@@ -88,47 +93,25 @@ def sync(
     """
     open_writer(connection, writer, now_us=now_us)
     keys = sorted(level.key for level in levels)
-    rooms = _locked(connection, keys, now_us=now_us)
-    if len(rooms) < len(keys):
-        _make_windows(connection, [level for level in levels if level.key not in rooms])
-        rooms = _locked(connection, keys, now_us=now_us)
+    found, decided = rooms(connection, levels, now_us=now_us)
     granted = _granted(connection, writer.id, keys)
     for level in levels:
-        room = rooms[level.key]
+        room = found[level.key]
         own = granted.get(level.key, 0)
         # Spend beyond what was granted is booked whatever the limit (overrun).
         wanted = level.floor if level.give or own < level.floor else own
-        room.committed += wanted - own
-        room.taken = wanted - own
+        room.take(wanted - own)
         room.free = wanted - level.floor
-        room.factor = level.factor
-    result = Synced(verdicts=plan(asks, rooms))
-    _refused(connection, writer.id, asks, rooms, result, now_us=now_us)
+    result = Synced(verdicts=plan(asks, found), decided=decided)
+    _refused(connection, writer.id, asks, found, result, now_us=now_us)
     for level in levels:
-        room = rooms[level.key]
+        room = found[level.key]
         result.granted[level.key] = granted.get(level.key, 0) + room.taken
         result.committed[level.key] = room.committed
+        result.left[level.key] = room.left()
         result.contended[level.key] = room.contended
-    _store(connection, writer.id, rooms, result)
+    _store(connection, writer.id, levels, found, result)
     return result
-
-
-def _locked(connection: Connection, keys: Sequence[Key], *, now_us: int) -> dict[Key, Room]:
-    rows = connection.execute(
-        select(
-            budget_windows.c.budget,
-            budget_windows.c.window,
-            budget_windows.c.committed,
-            budget_windows.c.contended_us,
-        )
-        .where(tuple_(budget_windows.c.budget, budget_windows.c.window).in_(keys))
-        .order_by(budget_windows.c.budget, budget_windows.c.window)
-        .with_for_update()
-    ).all()
-    return {
-        (budget, window): Room(committed=committed, free=0, contended=now_us - contended_us < CONTENDED_US)
-        for budget, window, committed, contended_us in rows
-    }
 
 
 def open_writer(connection: Connection, writer: Writer, *, now_us: int) -> None:
@@ -148,21 +131,6 @@ def open_writer(connection: Connection, writer: Writer, *, now_us: int) -> None:
 _STATE = select(writers.c.state).where(writers.c.id == bindparam("writer")).with_for_update()
 
 
-def _make_windows(connection: Connection, levels: Iterable[Level]) -> None:
-    rows = [
-        {
-            "budget": level.key[0],
-            "window": level.key[1],
-            "unit": level.unit,
-            "resets_us": level.resets_us,
-            "committed": 0,
-        }
-        for level in sorted(levels, key=lambda level: level.key)
-    ]
-    if rows:
-        connection.execute(insert(connection, budget_windows).on_conflict_do_nothing(), rows)
-
-
 def _granted(connection: Connection, writer: str, keys: Sequence[Key]) -> dict[Key, int]:
     rows = connection.execute(
         select(slices.c.budget, slices.c.window, slices.c.granted)
@@ -176,7 +144,7 @@ def _refused(
     connection: Connection,
     writer: str,
     asks: Sequence[Ask],
-    rooms: Mapping[Key, Room],
+    found: Mapping[Key, Room],
     result: Synced,
     *,
     now_us: int,
@@ -185,45 +153,54 @@ def _refused(
     keys = sorted({verdict.blocked for verdict in result.verdicts if verdict.blocked is not None})
     if not keys:
         return
-    others = _spent(connection, keys, but=writer)
     connection.execute(
         update(budget_windows)
         .where(tuple_(budget_windows.c.budget, budget_windows.c.window).in_(keys))
         .values(contended_us=now_us)
     )
+    wants: dict[Key, Want] = {}
+    for ask, verdict in zip(asks, result.verdicts, strict=True):
+        if verdict.blocked is not None:
+            wants[verdict.blocked] = next(w for w in ask.wants if (w.budget, w.window) == verdict.blocked)
+    stands = standings(connection, list(wants.values()), me=writer)
     for ask, verdict in zip(asks, result.verdicts, strict=True):
         if verdict.blocked is None:
             continue
         want = next(w for w in ask.wants if (w.budget, w.window) == verdict.blocked)
+        room = found[verdict.blocked]
+        run = room.run
         result.blocked[ask.hold_id] = Blocked(
-            want=want, committed=rooms[verdict.blocked].committed, spent=others.get(verdict.blocked, 0)
+            want=want,
+            committed=room.committed if run is None else run.upto(room.number),
+            stands=tuple(stands.get(verdict.blocked, ())),
+            extra=room.extra,
+            frees=None if run is None else run.frees(room.number, want.amount, want.limit),
         )
-
-
-def _spent(connection: Connection, keys: Sequence[Key], *, but: str | None) -> dict[Key, int]:
-    query = select(slices.c.budget, slices.c.window, func.sum(slices.c.spent)).where(
-        tuple_(slices.c.budget, slices.c.window).in_(keys)
-    )
-    if but is not None:
-        query = query.where(slices.c.writer != but)
-    rows = connection.execute(query.group_by(slices.c.budget, slices.c.window)).all()
-    return {(budget, window): int(spent) for budget, window, spent in rows}
 
 
 def _store(
     connection: Connection,
     writer: str,
-    rooms: Mapping[Key, Room],
+    levels: Sequence[Level],
+    found: Mapping[Key, Room],
     result: Synced,
 ) -> None:
-    moved = [key for key, room in rooms.items() if room.taken != 0]
+    moved = sorted((level for level in levels if found[level.key].taken != 0), key=lambda each: each.key)
     if not moved:
         return
     connection.execute(
         update(budget_windows)
         .where(budget_windows.c.budget == bindparam("b"), budget_windows.c.window == bindparam("w"))
-        .values(committed=bindparam("now")),
-        [{"b": key[0], "w": key[1], "now": rooms[key].committed} for key in sorted(moved)],
+        .values(committed=bindparam("now"), base=bindparam("limit")),
+        [
+            {
+                "b": level.key[0],
+                "w": level.key[1],
+                "now": found[level.key].committed,
+                "limit": level.want.base,
+            }
+            for level in moved
+        ],
     )
     statement = insert(connection, slices)
     connection.execute(
@@ -233,14 +210,33 @@ def _store(
         [
             {
                 "writer": writer,
-                "budget": key[0],
-                "window": key[1],
-                "granted": result.granted[key],
+                "budget": level.key[0],
+                "window": level.key[1],
+                "granted": result.granted[level.key],
                 "spent": 0,
             }
-            for key in sorted(moved)
+            for level in moved
         ],
     )
+    # No journal tells of rates: what this worker used is told to the others here, as of now.
+    used = [
+        {"o": writer, "b": level.key[0], "w": level.key[1], "s": level.floor}
+        for level in moved
+        if level.want.rate and level.want.window != NOW
+    ]
+    if used:
+        connection.execute(_USED, used)
+
+
+_USED = (
+    update(slices)
+    .where(
+        slices.c.writer == bindparam("o"),
+        slices.c.budget == bindparam("b"),
+        slices.c.window == bindparam("w"),
+    )
+    .values(spent=bindparam("s"))
+)
 
 
 # ------------------------------------------------------------------ afterwards
@@ -277,10 +273,13 @@ def _lock_windows(connection: Connection, writer: str) -> None:
 
 
 def shrink(connection: Connection, writer: str) -> None:
-    """Set every slice of a closed writer to what it spent, and committed with it."""
+    """Set every slice of a closed writer to what it spent, and committed with it.
+
+    But for the minutes of rates: what it used of them stays used.
+    """
     rows = connection.execute(
         select(slices.c.budget, slices.c.window, slices.c.granted, slices.c.spent)
-        .where(slices.c.writer == writer, slices.c.granted != slices.c.spent)
+        .where(slices.c.writer == writer, slices.c.granted != slices.c.spent, given_back())
         .order_by(slices.c.budget, slices.c.window)
     ).all()
     for budget, window, granted, spent in rows:
@@ -304,19 +303,3 @@ def contended(connection: Connection, keys: Sequence[Key], *, now_us: int) -> se
         .where(budget_windows.c.contended_us > now_us - CONTENDED_US)
     ).all()
     return {(budget, window) for budget, window in rows}
-
-
-def standings(
-    connection: Connection, keys: Sequence[Key], *, but: str | None = None
-) -> dict[Key, tuple[int, int]]:
-    """Return (committed, spent) per window over all writers; spent leaves out ``but``."""
-    ordered = sorted(keys)
-    rows = connection.execute(
-        select(budget_windows.c.budget, budget_windows.c.window, budget_windows.c.committed).where(
-            tuple_(budget_windows.c.budget, budget_windows.c.window).in_(ordered)
-        )
-    ).all()
-    spent = _spent(connection, ordered, but=but)
-    return {
-        (budget, window): (committed, spent.get((budget, window), 0)) for budget, window, committed in rows
-    }

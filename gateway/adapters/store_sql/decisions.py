@@ -10,15 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Label, and_, case, func, literal_column, select
 
 from gateway.adapters.store_sql.tables import keys, records
+
+# The decision was about the model that stood in, where a cheaper one did.
+# Written out, since PostgreSQL takes two parameters of one value for two things.
+_STOOD_IN = records.c.degraded.like(literal_column("""'%"cheaper"%'"""))
+_ASKED = case((_STOOD_IN, records.c.alias), else_=records.c.asked)
 
 _SUBJECT = (
     records.c.app,
     records.c.team,
     records.c.surface,
-    records.c.asked,
+    _ASKED.label("asked"),
     records.c.alias,
     records.c.labels,
     records.c.features,
@@ -59,6 +64,7 @@ class RecordedRow:
     status: int
     deployment: str | None
     rules: str
+    degraded: str | None = None  # JSON object: what a ladder did
 
 
 def by_id(connection: Connection, decision: str) -> RecordedRow | None:
@@ -73,6 +79,7 @@ def by_id(connection: Connection, decision: str) -> RecordedRow | None:
             records.c.status,
             records.c.deployment,
             records.c.rules,
+            records.c.degraded,
         )
         .select_from(records.outerjoin(keys, keys.c.id == records.c.key_id))
         .where(records.c.decision == decision)
@@ -91,6 +98,7 @@ def by_id(connection: Connection, decision: str) -> RecordedRow | None:
         status=row.status,
         deployment=row.deployment,
         rules=row.rules,
+        degraded=row.degraded,
     )
 
 
@@ -102,7 +110,7 @@ def groups(
         select(*_SUBJECT, func.count().label("calls"))
         .select_from(records.outerjoin(keys, keys.c.id == records.c.key_id))
         .where(_received(tenant, start_us, end_us), records.c.decision.is_not(None))
-        .group_by(*_SUBJECT)
+        .group_by(*(each.element if isinstance(each, Label) else each for each in _SUBJECT))
     )
     for row in connection.execution_options(yield_per=1_000).execute(query):
         yield _subject(row), int(row.calls)

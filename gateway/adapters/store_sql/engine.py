@@ -60,9 +60,13 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction for reading. Raises StoreUnavailable."""
-        with _translated(), self.engine.begin() as connection:
-            yield connection
+        """Open a transaction for reading: all of it sees one instant. Raises StoreUnavailable."""
+        with _translated(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                # SQLite does so by itself. A report of several queries must tie out while calls go on.
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -72,7 +76,7 @@ class Store:
         then writes never fails half way because another wrote in between.
         """
         if self.dialect != "sqlite":
-            with self.read() as connection:
+            with _translated(), self.engine.begin() as connection:
                 yield connection
             return
         with (

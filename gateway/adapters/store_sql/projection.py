@@ -16,7 +16,9 @@ from sqlalchemy import BindParameter, Connection, Dialect, Table, bindparam, sel
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from gateway.adapters.store_sql import rollups
 from gateway.adapters.store_sql.budgets import Writer, insert, shrink
+from gateway.adapters.store_sql.periods import stamp
 from gateway.adapters.store_sql.tables import budget_windows, cursors, ledger, records, slices, writers
 from gateway.core.fold import Booking, Fact, Other, Recorded, Row, Spend
 from gateway.core.record import Entry
@@ -48,9 +50,11 @@ def apply(
     last: int,
     handlers: Mapping[str, Handler],
     now_us: int,
+    read_us: int | None = None,
 ) -> None:
     """Insert what entries ``seen``+1 .. ``last`` say and move the cursor to ``last``.
 
+    ``read_us`` is an instant after which the journal held nothing more, if it was read to its end.
     Raises CursorMoved if the cursor is not at ``seen``.
     """
     connection.execute(
@@ -61,7 +65,7 @@ def apply(
     moved = connection.execute(
         update(cursors)
         .where(cursors.c.writer == writer.id, cursors.c.seq == seen)
-        .values(seq=last, updated_us=now_us)
+        .values(seq=last, updated_us=now_us, **({} if read_us is None else {"read_us": read_us}))
     )
     if moved.rowcount != 1:
         raise CursorMoved(cursor(connection, writer.id))
@@ -73,6 +77,13 @@ def apply(
             handlers[fact.entry.kind](connection, fact.entry)
 
 
+def nothing_new(connection: Connection, writer: str, *, seen: int, read_us: int) -> None:
+    """Note that a journal held nothing after entry ``seen`` at an instant: its period can be closed."""
+    connection.execute(
+        update(cursors).where(cursors.c.writer == writer, cursors.c.seq == seen).values(read_us=read_us)
+    )
+
+
 def book(connection: Connection, facts: Iterable[Fact]) -> int:
     """Insert ledger and records rows and the spend of the slices; return the ledger rows inserted.
 
@@ -82,6 +93,8 @@ def book(connection: Connection, facts: Iterable[Fact]) -> int:
     own = [fact for fact in facts if isinstance(fact, Booking) and not fact.adopted]
     adopted = [fact for fact in facts if isinstance(fact, Booking) and fact.adopted]
     recorded = [fact.row for fact in facts if isinstance(fact, Recorded)]
+    if own or adopted:
+        stamp(connection, [fact.row for fact in (*own, *adopted)])
     if own:
         _insert_all(connection, ledger, [fact.row for fact in own])
     # Asked by RETURNING: the row count of an insert that conflicts is not the same everywhere.
@@ -92,6 +105,7 @@ def book(connection: Connection, facts: Iterable[Fact]) -> int:
     _spend(connection, [*own, *fresh])
     for owner in sorted({fact.owner for fact in fresh}):
         _shrink_if_closed(connection, owner)
+    rollups.add(connection, [fact.row for fact in (*own, *fresh)])
     return len(own) + len(fresh)
 
 

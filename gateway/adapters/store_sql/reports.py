@@ -1,113 +1,407 @@
-"""The queries behind reports: sums of integers over the ledger, in one transaction.
+"""The one query layer of reports: sums of integers over attempts and ledger entries.
 
-INVARIANT: no rounding, no division and no float here. Every report of a period is made of
-:func:`spend`'s rows, so that any two groupings have the same total.
+Sums come from the roll-ups where these hold whole hours, and from the rows at ragged ends (midnight in
+Kolkata is no whole hour of UTC), so a month of ten million rows is read in a moment and is exact.
+
+INVARIANT: no rounding, no division and no float here. Every report of a period is made of these
+sums, so that any two groupings have the same total. All queries of one report belong into one
+:meth:`~gateway.adapters.store_sql.engine.Store.read`: it sees one instant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from gateway.adapters.store_sql.tables import budget_windows, feedback, ledger, slices
+from gateway.adapters.store_sql.rollups import EMPTY, SPANS, count, is_last, kept, measures, of_row, total
+from gateway.adapters.store_sql.tables import budget_windows, feedback, keys, ledger, slices
+from gateway.adapters.store_sql.tables_books import ledger_entries
+from gateway.adapters.store_sql.tables_rollups import BUCKETS, MEASURES, rollup_groups
+from gateway.core.budget import windows
+from gateway.core.entries import Entry
+from gateway.core.feedback import THUMBS
 
-GROUPINGS: Mapping[str, ColumnElement[str | None]] = {
-    "cost_centre": ledger.c.cost_centre,
-    "team": ledger.c.team,
-    "app": ledger.c.app,
-    "key": ledger.c.key_id,
-    "alias": ledger.c.alias,
-    "deployment": ledger.c.deployment,
-    "model": ledger.c.model,
-    "vendor": ledger.c.vendor,
-    "place": ledger.c.place,
-    "surface": ledger.c.surface,
+USAGE = "usage"
+"""The ``charge_kind`` of attempts; entries have their own: adjust, correction, reserved, gpu."""
+
+GROUPINGS: Mapping[str, str] = {
+    "cost_centre": "cost_centre",
+    "team": "team",
+    "app": "app",
+    "key": "key_id",
+    "alias": "alias",
+    "deployment": "deployment",
+    "model": "model",
+    "vendor": "vendor",
+    "place": "place",
+    "surface": "surface",
+    "charge_kind": "charge_kind",
 }
-"""What spend can be grouped by."""
+"""What spend can be grouped by, and the column behind each."""
+
+_NULLS = frozenset({"cost_centre"})
+_FOREVER = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What a report covers: ``start_us`` ≤ t < ``end_us``, and which rows belong to it.
+
+    With ``billing`` (2026-11) it is an accounting period: attempts that started in it and were booked in
+    time, late ones that were booked in it instead of their own closed month, entries booked in it. Without,
+    it is a span of time: what started then, wherever it was booked.
+    """
+
+    start_us: int
+    end_us: int
+    billing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """The sums of one group of attempts in one price currency.
+    """The sums of one group of attempts and entries in one price currency.
 
-    ``nano`` is in ``currency`` (None: the group's attempts carry no price); ``spend_nano``
-    and ``estimated_nano`` are in the organisation's currency.
+    ``nano``, ``list_nano`` and ``contracted_nano`` are in ``currency`` (None: the group's attempts
+    carry no price); ``spend_nano`` and ``estimated_nano`` are in the organisation's currency.
+    ``served`` and ``failed`` count attempts; ``entries`` what is no attempt.
     """
 
     group: tuple[str | None, ...]
     currency: str | None
-    calls: int
-    attempts: int
-    unpriced: int
-    unconverted: int
-    tokens_in: int
-    tokens_out: int
-    nano: int
-    spend_nano: int
-    estimated_nano: int
+    calls: int = 0
+    attempts: int = 0
+    served: int = 0
+    failed: int = 0
+    unpriced: int = 0
+    unconverted: int = 0
+    estimates: int = 0
+    overruns: int = 0
+    entries: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cache_read: int = 0
+    nano: int = 0
+    list_nano: int = 0
+    contracted_nano: int = 0
+    spend_nano: int = 0
+    estimated_nano: int = 0
+
+
+_NUMBERS = tuple(item.name for item in fields(Sums) if item.name not in {"group", "currency"})
+_INPUT = tuple(name for name in BUCKETS if name not in {"output", "output_audio", "reasoning"})
+_OUTPUT = ("output", "output_audio")
+
+
+# --------------------------------------------------------------------------- spend
 
 
 def spend(
-    connection: Connection, *, tenant: str, start_us: int, end_us: int, by: Sequence[str], currency: str
+    connection: Connection,
+    *,
+    tenant: str,
+    start_us: int,
+    end_us: int,
+    by: Sequence[str],
+    currency: str,
+    billing: str = "",
+    where: Mapping[str, str | None] | None = None,
 ) -> list[Sums]:
-    """Return sums of the attempts that started in ``start_us`` ≤ t < ``end_us``, by group and currency.
+    """Return the sums of a period (see :class:`Period`) by group and price currency.
 
-    A call is counted once, where its last attempt went. ``currency`` is the organisation's.
-    Raises KeyError on an unknown grouping.
+    A call is counted once, where its last attempt went. ``currency`` is the organisation's;
+    ``where`` keeps to groups with these values. Raises KeyError on an unknown grouping.
     """
-    columns = [GROUPINGS[name].label(f"g{number}") for number, name in enumerate(by)]
-    later = ledger.alias("later")
-    last = ~exists().where(later.c.call_id == ledger.c.call_id, later.c.number > ledger.c.number)
-    ours = ledger.c.spend_currency == currency
-    # A failed try without a charge was never billed; any other attempt without one lacks a price.
-    estimated = and_(ours, ledger.c.estimated)
-    unpriced = and_(ledger.c.nano.is_(None), ledger.c.status != "failed")
-    unconverted = and_(ledger.c.nano.is_not(None), func.coalesce(ledger.c.spend_currency, "") != currency)
-    query = (
-        select(
-            *columns,
-            ledger.c.currency,
-            _count(last).label("calls"),
-            func.count().label("attempts"),
-            _count(unpriced).label("unpriced"),
-            _count(unconverted).label("unconverted"),
-            _sum(
-                ledger.c.input
-                + ledger.c.cache_read
-                + ledger.c.cache_write_5m
-                + ledger.c.cache_write_1h
-                + ledger.c.input_audio
-                + ledger.c.input_image
-            ).label("tokens_in"),
-            _sum(ledger.c.output + ledger.c.output_audio).label("tokens_out"),
-            _sum(ledger.c.nano).label("nano"),
-            _sum(case((ours, ledger.c.spend_nano), else_=0)).label("spend_nano"),
-            _sum(case((estimated, ledger.c.spend_nano), else_=0)).label("estimated_nano"),
-        )
-        .where(ledger.c.tenant == tenant, ledger.c.started_us >= start_us, ledger.c.started_us < end_us)
-        .group_by(*[GROUPINGS[name] for name in by], ledger.c.currency)
-    )
-    numbers = (
-        "calls", "attempts", "unpriced", "unconverted", "tokens_in", "tokens_out",
-        "nano", "spend_nano", "estimated_nano",
-    )  # fmt: skip
-    # int(): PostgreSQL sums BIGINT into its exact decimal type.
+    period = Period(start_us=start_us, end_us=end_us, billing=billing)
+    dimensions = [GROUPINGS[name] for name in by]
+    wanted = {GROUPINGS[name]: value or "" for name, value in (where or {}).items()}
+    found: dict[tuple[tuple[str, ...], str], dict[str, int]] = {}
+    if wanted.get("charge_kind", USAGE) == USAGE:
+        for row in _attempts(connection, tenant, period, dimensions, wanted):
+            _put(found, row, dimensions, _of_attempts(row, currency))
+    for row in _entries(connection, tenant, period, dimensions, wanted):
+        _put(found, row, dimensions, _of_entries(row, currency))
     return [
         Sums(
-            group=tuple(row[f"g{number}"] for number in range(len(by))),
-            currency=row["currency"],
-            **{name: int(row[name]) for name in numbers},
+            group=tuple(
+                None if not value and name in _NULLS else value
+                for name, value in zip(dimensions, group, strict=True)
+            ),
+            currency=price or None,
+            **numbers,
         )
-        for row in connection.execute(query).mappings()
+        for (group, price), numbers in found.items()
     ]
+
+
+_Row = Mapping[str, str | int]
+
+
+def _put(
+    found: dict[tuple[tuple[str, ...], str], dict[str, int]],
+    row: _Row,
+    dimensions: Sequence[str],
+    numbers: Mapping[str, int],
+) -> None:
+    group = tuple(str(row[name]) for name in dimensions)
+    into = found.setdefault((group, str(row["currency"])), dict.fromkeys(_NUMBERS, 0))
+    for name, number in numbers.items():
+        into[name] += number
+
+
+def _of_attempts(row: _Row, currency: str) -> dict[str, int]:
+    ours = row["spend_currency"] == currency
+    number = {name: int(row[name]) for name in MEASURES}
+    return {
+        **{name: number[name] for name in _NUMBERS if name in number},
+        "unconverted": 0 if ours else number["priced"],
+        "spend_nano": number["spend_nano"] if ours else 0,
+        "estimated_nano": number["estimated_nano"] if ours else 0,
+        "tokens_in": sum(number[name] for name in _INPUT),
+        "tokens_out": sum(number[name] for name in _OUTPUT),
+    }
+
+
+def _of_entries(row: _Row, currency: str) -> dict[str, int]:
+    ours = row["spend_currency"] == currency
+    nano = int(row["nano"])
+    return {
+        "entries": int(row["entries"]),
+        "unconverted": 0 if ours else int(row["entries"]),
+        "estimates": int(row["estimates"]),
+        "nano": nano,
+        "list_nano": nano,
+        "contracted_nano": nano,
+        "spend_nano": int(row["spend_nano"]) if ours else 0,
+        "estimated_nano": int(row["estimated_nano"]) if ours else 0,
+    }
+
+
+def _attempts(
+    connection: Connection, tenant: str, period: Period, dimensions: Sequence[str], wanted: Mapping[str, str]
+) -> Iterator[_Row]:
+    """Yield partial sums of the attempts of a period: from roll-ups, and from rows at ragged ends."""
+    span = "day" if "key_id" in {*dimensions, *wanted} else "hour"
+    width = SPANS[span]
+    first, last = -(-period.start_us // width) * width, period.end_us // width * width
+    edges = [(period.start_us, first), (last, period.end_us)]
+    if first >= last:
+        first = last = 0
+        edges = [(period.start_us, period.end_us)]
+    chosen = _chosen(tenant, wanted)
+    in_time = and_(chosen, rollup_groups.c.billing_period == "") if period.billing else chosen
+    if first < last:
+        yield from _marked(kept(connection, span=span, groups=in_time, start_us=first, end_us=last))
+    for start_us, end_us in edges:
+        if start_us < end_us:
+            edge = Period(start_us=start_us, end_us=end_us, billing=period.billing)
+            yield from _marked(_rows(connection, tenant, edge, dimensions, wanted))
+    if period.billing:
+        late = and_(chosen, rollup_groups.c.billing_period == period.billing)
+        yield from _marked(kept(connection, span=span, groups=late, start_us=-_FOREVER, end_us=_FOREVER))
+
+
+def _marked(rows: Iterable[_Row]) -> Iterator[_Row]:
+    for row in rows:
+        yield {**row, "charge_kind": USAGE}
+
+
+def _chosen(tenant: str, wanted: Mapping[str, str]) -> ColumnElement[bool]:
+    named = [rollup_groups.c[name] == value for name, value in wanted.items() if name != "charge_kind"]
+    return and_(rollup_groups.c.tenant == tenant, *named)
+
+
+def _rows(
+    connection: Connection, tenant: str, period: Period, dimensions: Sequence[str], wanted: Mapping[str, str]
+) -> Iterator[_Row]:
+    """Yield the sums of the ledger's own rows that started in a period and were booked in time."""
+    names = [name for name in dict.fromkeys((*dimensions, "currency", "spend_currency")) if name in ledger.c]
+    keyed = {name: of_row(name).label(f"d_{name}") for name in names}
+    sums = measures()
+    query = (
+        select(*keyed.values(), *(sums[name].label(name) for name in MEASURES))
+        .where(ledger.c.tenant == tenant)
+        .where(ledger.c.started_us >= period.start_us, ledger.c.started_us < period.end_us)
+        .where(*(of_row(name) == value for name, value in wanted.items() if name != "charge_kind"))
+        .group_by(*keyed.values())
+    )
+    if period.billing:
+        query = query.where(ledger.c.billing_period.is_(None))
+    for row in connection.execute(query).mappings():
+        # int(): PostgreSQL sums BIGINT into its exact decimal type.
+        yield {name: row[f"d_{name}"] for name in names} | {name: int(row[name]) for name in MEASURES}
+
+
+def _entries(
+    connection: Connection, tenant: str, period: Period, dimensions: Sequence[str], wanted: Mapping[str, str]
+) -> Iterator[_Row]:
+    """Yield the sums of ledger entries; what an entry does not have (a key, a surface) is ``""``."""
+    entry = ledger_entries.c
+    columns = {"charge_kind": entry.kind}
+    known: dict[str, ColumnElement[str]] = {}
+    for name in {*dimensions, *wanted, "currency", "spend_currency"}:
+        column = columns.get(name, entry.get(name))
+        known[name] = EMPTY if column is None else func.coalesce(column, EMPTY)
+    keyed = {name: known[name].label(f"d_{name}") for name in (*dimensions, "currency", "spend_currency")}
+    query = (
+        select(
+            *keyed.values(),
+            func.count().label("entries"),
+            count(entry.estimated).label("estimates"),
+            total(entry.nano).label("nano"),
+            total(entry.spend_nano).label("spend_nano"),
+            total(case((entry.estimated, entry.spend_nano), else_=0)).label("estimated_nano"),
+        )
+        .where(entry.tenant == tenant, _within(period))
+        .where(*(known[name] == value for name, value in wanted.items()))
+        .group_by(*(known[name] for name in keyed if known[name] is not EMPTY))
+    )
+    numbers = ("entries", "estimates", "nano", "spend_nano", "estimated_nano")
+    for row in connection.execute(query).mappings():
+        yield {name: row[f"d_{name}"] for name in keyed} | {name: int(row[name]) for name in numbers}
+
+
+def _within(period: Period) -> ColumnElement[bool]:
+    entry = ledger_entries.c
+    if period.billing:
+        return entry.billing_period == period.billing
+    return and_(entry.start_us >= period.start_us, entry.start_us < period.end_us)
+
+
+def by_day(
+    connection: Connection,
+    *,
+    tenant: str,
+    start_us: int,
+    end_us: int,
+    timezone: str,
+    by: Sequence[str],
+    currency: str,
+    where: Mapping[str, str | None] | None = None,
+) -> Iterator[tuple[int, int, list[Sums]]]:
+    """Yield (start, end, sums) of every local day of a span, the first and last cut to the span.
+
+    Days of the IANA zone, of 23 or 25 hours where the clock changes; empty days are there too.
+    """
+    at = start_us
+    while at < end_us:
+        day = windows("day", timezone, at * 1000)
+        until = min(day[1] // 1000, end_us)
+        yield (
+            at,
+            until,
+            spend(
+                connection,
+                tenant=tenant,
+                start_us=at,
+                end_us=until,
+                by=by,
+                currency=currency,
+                where=where,
+            ),
+        )
+        at = until
+
+
+# ---------------------------------------------------------------------- row by row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One row of the ledger, whole. Its columns are described in ``tables.py``."""
+
+    attempt_id: str
+    call_id: str
+    number: int
+    started_us: int
+    ended_us: int
+    tenant: str
+    team: str
+    app: str
+    key_id: str
+    cost_centre: str | None
+    alias: str
+    deployment: str
+    vendor: str
+    place: str
+    model: str
+    vendor_model: str | None
+    vendor_id: str | None
+    surface: str
+    status: str
+    code: str | None
+    input: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    output: int
+    reasoning: int
+    input_audio: int
+    output_audio: int
+    input_image: int
+    units: str  # JSON of rarer buckets
+    currency: str | None
+    nano: int | None
+    list_nano: int | None
+    contracted_nano: int | None
+    spend_currency: str | None
+    spend_nano: int | None
+    estimated: bool
+    overrun: bool
+    at_most: bool
+    tier: str
+    served_place: str
+    band: int
+    snapshot: str
+    price_ids: str
+    lines: str  # JSON of the charge lines
+    billing_period: str | None
+
+
+_PAGE = 2_000
+
+
+def attempts(connection: Connection, *, tenant: str, period: Period) -> Iterator[Attempt]:
+    """Yield every attempt of a period by start, in constant memory; late ones first."""
+    names = [item.name for item in fields(Attempt)]
+    within = and_(ledger.c.started_us >= period.start_us, ledger.c.started_us < period.end_us)
+    parts = [within]
+    if period.billing:
+        # Two walks, each along its index.
+        parts = [ledger.c.billing_period == period.billing, and_(within, ledger.c.billing_period.is_(None))]
+    for part in parts:
+        query = (
+            select(*(ledger.c[name] for name in names))
+            .where(ledger.c.tenant == tenant, part)
+            .order_by(ledger.c.started_us, ledger.c.attempt_id)
+            .execution_options(yield_per=_PAGE)
+        )
+        for row in connection.execute(query).mappings():
+            yield Attempt(**row)
+
+
+def entries(connection: Connection, *, tenant: str, period: Period) -> Iterator[Entry]:
+    """Yield every ledger entry of a period by start and id, in constant memory."""
+    names = [item.name for item in fields(Entry)]
+    query = (
+        select(*(ledger_entries.c[name] for name in names))
+        .where(ledger_entries.c.tenant == tenant, _within(period))
+        .order_by(ledger_entries.c.start_us, ledger_entries.c.id)
+        .execution_options(yield_per=_PAGE)
+    )
+    for row in connection.execute(query).mappings():
+        yield Entry(**row)
+
+
+# -------------------------------------------------------------------- budgets, thumbs
 
 
 def held(connection: Connection, *, budgets: Sequence[str], now_us: int) -> int:
     """Return what open windows of these budgets hold for calls in flight: granted less spent."""
     query = (
-        select(_sum(slices.c.granted - slices.c.spent))
+        select(total(slices.c.granted - slices.c.spent))
         .join(
             budget_windows,
             and_(budget_windows.c.budget == slices.c.budget, budget_windows.c.window == slices.c.window),
@@ -115,6 +409,27 @@ def held(connection: Connection, *, budgets: Sequence[str], now_us: int) -> int:
         .where(slices.c.budget.in_(budgets), budget_windows.c.resets_us > now_us)
     )
     return max(0, int(connection.scalar(query) or 0))
+
+
+def budgets_like(connection: Connection, before: str, after: str, window: str) -> list[str]:
+    """Return the budgets of a template (``key:*:CAD``) that have such a window, by id."""
+    budget = budget_windows.c.budget
+    found = connection.scalars(
+        select(budget)
+        .where(budget.startswith(before, autoescape=True), budget.endswith(after, autoescape=True))
+        .where(budget_windows.c.window == window)
+        .order_by(budget)
+    )
+    # A daily template's ids end otherwise than a monthly one's, but begin alike.
+    return [each for each in found if ":" not in each[len(before) : len(each) - len(after)]]
+
+
+def key_apps(connection: Connection, tenant: str) -> dict[str, str]:
+    """Return the app of every key there ever was, by key id."""
+    return {
+        row.id: row.app
+        for row in connection.execute(select(keys.c.id, keys.c.app).where(keys.c.tenant == tenant))
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,50 +447,81 @@ class Thumbs:
 def thumbs(connection: Connection, *, tenant: str, start_us: int, end_us: int, currency: str) -> list[Thumbs]:
     """Return thumbs per alias and deployment for calls of the period; implicit signals are left out.
 
-    A rating is laid at the deployment that answered: the call's last attempt.
+    A rating is laid at the deployment that answered: the call's last attempt. Failed tries and
+    fallbacks cost too: all cost of the period stands against the good answers.
     """
-    later = ledger.alias("later")
-    last = ~exists().where(later.c.call_id == ledger.c.call_id, later.c.number > ledger.c.number)
-    period = and_(ledger.c.tenant == tenant, ledger.c.started_us >= start_us, ledger.c.started_us < end_us)
-    place = (ledger.c.alias, ledger.c.deployment)
-    ratings = (
-        select(*place, _sum(feedback.c.thumb).label("up"), func.count().label("ratings"))
-        .join(feedback, and_(feedback.c.call_id == ledger.c.call_id, feedback.c.tenant == ledger.c.tenant))
-        .where(period, last, feedback.c.key == "thumbs", feedback.c.thumb.is_not(None))
-        .group_by(*place)
+    by = ("alias", "deployment")
+    told = ratings(connection, tenant=tenant, start_us=start_us, end_us=end_us, by=by)
+    rated = {item.group: item for item in told if item.key == THUMBS}
+    traffic: dict[tuple[str, str], tuple[int, int]] = {}
+    spent = spend(
+        connection,
+        tenant=tenant,
+        start_us=start_us,
+        end_us=end_us,
+        by=by,
+        currency=currency,
+        where={"charge_kind": USAGE},
     )
-    # Failed tries and fallbacks cost too: all cost of the period stands against the good answers.
-    traffic = (
-        select(
-            *place,
-            _count(last).label("calls"),
-            _sum(case((ledger.c.spend_currency == currency, ledger.c.spend_nano), else_=0)).label(
-                "spend_nano"
-            ),
+    for item in spent:
+        group = (item.group[0] or "", item.group[1] or "")
+        calls, nano = traffic.get(group, (0, 0))
+        traffic[group] = (calls + item.calls, nano + item.spend_nano)
+    return [
+        Thumbs(
+            alias=group[0],
+            deployment=group[1],
+            up=rated[group].positive if group in rated else 0,
+            ratings=rated[group].ratings if group in rated else 0,
+            calls=calls,
+            spend_nano=nano,
         )
-        .where(period)
-        .group_by(*place)
+        for group, (calls, nano) in sorted(traffic.items())
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratings:
+    """What was said under one feedback key about the calls of one group.
+
+    ``positive`` counts thumbs up, or values above zero: an outcome that came about.
+    """
+
+    group: tuple[str, ...]
+    key: str
+    positive: int
+    ratings: int
+
+
+_LATEST_US = 36 * 86_400_000_000
+"""A rating is taken up to 35 days after the reply, about a moment up to 35 days ago."""
+
+
+def ratings(
+    connection: Connection, *, tenant: str, start_us: int, end_us: int, by: Sequence[str]
+) -> list[Ratings]:
+    """Return the ratings of calls whose last attempt started in the period, by its group and their key."""
+    names = [GROUPINGS[name] for name in by]
+    keyed = [of_row(name).label(f"d_{name}") for name in names]
+    said = feedback.alias("said")
+    query = (
+        select(*keyed, said.c.key, said.c.thumb, said.c.value, func.count().label("ratings"))
+        .select_from(said.join(ledger, ledger.c.call_id == said.c.call_id))
+        .where(said.c.tenant == tenant, ledger.c.tenant == tenant, is_last())
+        # Said twice: the ratings are few, and found by their time.
+        .where(said.c.occurred_us >= start_us - _LATEST_US, said.c.occurred_us < end_us + 2 * _LATEST_US)
+        .where(ledger.c.started_us >= start_us, ledger.c.started_us < end_us)
+        .group_by(*keyed, said.c.key, said.c.thumb, said.c.value)
     )
-    rated = {(row.alias, row.deployment): row for row in connection.execute(ratings)}
-    found = []
-    for row in connection.execute(traffic):
-        marks = rated.get((row.alias, row.deployment))
-        found.append(
-            Thumbs(
-                alias=row.alias,
-                deployment=row.deployment,
-                up=int(marks.up) if marks else 0,
-                ratings=int(marks.ratings) if marks else 0,
-                calls=int(row.calls),
-                spend_nano=int(row.spend_nano),
-            )
-        )
-    return sorted(found, key=lambda item: (item.alias, item.deployment))
-
-
-def _sum(expression: ColumnElement[int] | ColumnElement[int | None]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(expression), 0)
-
-
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+    found: dict[tuple[tuple[str, ...], str], tuple[int, int]] = {}
+    for row in connection.execute(query):
+        if row.thumb is None and row.value is None:
+            continue  # a label or a comment alone
+        good = bool(row.thumb) if row.thumb is not None else Decimal(row.value) > 0
+        group = (tuple(row[: len(names)]), row.key)
+        positive, total_of = found.get(group, (0, 0))
+        found[group] = (positive + row.ratings * good, total_of + row.ratings)
+    return [
+        Ratings(group=group, key=key, positive=positive, ratings=number)
+        for (group, key), (positive, number) in sorted(found.items())
+    ]

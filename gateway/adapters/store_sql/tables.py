@@ -29,6 +29,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -93,15 +94,19 @@ budget_windows = Table(
     "budget_windows",
     metadata,
     Column("budget", String(256), nullable=False),
-    Column("window", String(40), nullable=False),  # start, RFC 3339 UTC
-    Column("unit", String(16), nullable=False),  # a currency (amounts in nano-units) or "tokens"
+    Column("window", String(40), nullable=False),  # start, RFC 3339 UTC; "now": calls at once
+    Column("unit", String(16), nullable=False),  # a currency (amounts in nano-units), or of core/units.py
     Column("resets_us", BigInteger, nullable=False),
     Column("committed", BigInteger, nullable=False),
     Column("contended_us", BigInteger, nullable=False, server_default="0"),  # last refusal
+    Column("base", BigInteger),  # the limit that was last declared, without what was taken over
+    Column("carried", BigInteger),  # taken over from the window before; null until that is decided
+    Column("passed", BigInteger, nullable=False, server_default="0"),  # passed on to the next window
     PrimaryKeyConstraint("budget", "window"),
     CheckConstraint("committed >= 0", name="committed"),
 )
 """One row per budget and window. INVARIANT: committed = Σ granted of its slices."""
+Index(None, budget_windows.c.budget, budget_windows.c.resets_us)
 
 slices = Table(
     "slices",
@@ -129,6 +134,7 @@ ledger = Table(
     Column("number", Integer, nullable=False),
     Column("started_us", BigInteger, nullable=False),
     Column("ended_us", BigInteger, nullable=False),
+    Column("first_us", BigInteger),  # when a stream's first chunk came; null: a plain reply, or none
     Column("tenant", String(128), nullable=False),
     Column("team", String(128), nullable=False),
     Column("app", String(128), nullable=False),
@@ -163,11 +169,27 @@ ledger = Table(
     Column("snapshot", String(80), nullable=False),
     Column("price_ids", Text, nullable=False, server_default=""),  # sorted, joined by a comma
     Column("lines", Text, nullable=False, server_default="[]"),  # JSON of the charge lines
+    Column("list_nano", BigInteger),  # before any discount; null: as nano
+    Column("contracted_nano", BigInteger),  # of what is paid by time: as if by the call; null: as nano
+    Column("tier", String(32), nullable=False, server_default=""),  # as the vendor served it; "" standard
+    Column("served_place", String(64), nullable=False, server_default=""),  # where prices depend on it
+    Column("band", BigInteger, nullable=False, server_default="0"),  # prompt length that re-priced it
+    Column("units", Text, nullable=False, server_default="{}"),  # JSON of rarer buckets: {"web_search": 2}
+    Column("at_most", Boolean, nullable=False, server_default=false()),  # booked at its hold, rounded upward
+    Column("billing_period", String(7)),  # of a late row: where it is booked; null: the month of its start
     UniqueConstraint("writer", "seq", "attempt_id"),
 )
 """One row per upstream attempt, whatever happened. Never updated."""
 Index(None, ledger.c.tenant, ledger.c.started_us)
 Index(None, ledger.c.call_id)
+Index(
+    "ix_ledger_late",
+    ledger.c.tenant,
+    ledger.c.billing_period,
+    # Late rows only: the others pay nothing for it.
+    sqlite_where=ledger.c.billing_period.is_not(None),
+    postgresql_where=ledger.c.billing_period.is_not(None),
+)
 
 records = Table(
     "records",
@@ -193,6 +215,7 @@ records = Table(
     Column("features", Text, nullable=False),  # JSON array
     Column("masked", Text, nullable=False),  # JSON object kind → count
     Column("masked_reply", Text, nullable=False),
+    Column("degraded", Text),  # JSON object: what a ladder did before it was served
     Column("attempts", Integer, nullable=False),
     Column("snapshot", String(80), nullable=False),
     Column("use", String(128)),
@@ -299,6 +322,7 @@ cursors = Table(
     Column("writer", String(64), primary_key=True),
     Column("seq", BigInteger, nullable=False),  # last entry that is in the tables
     Column("updated_us", BigInteger, nullable=False),
+    Column("read_us", BigInteger),  # an instant at which nothing unread was left in the journal
 )
 """How far each journal has been projected; moved in the same transaction as the rows."""
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from gateway.adapters.store_sql import Store
+from gateway.adapters.store_sql.budget_rooms import standings
 from gateway.adapters.store_sql.budgets import (
     Fenced,
     Level,
@@ -17,11 +18,10 @@ from gateway.adapters.store_sql.budgets import (
     contended,
     release,
     shrink,
-    standings,
     sync,
 )
 from gateway.adapters.store_sql.tables import slices, writers
-from gateway.core.budget import Ask
+from gateway.core.leasing import Ask
 from tests.adapters.store_sql.databases import committed_is_the_sum_of_granted, opened, sqlite_url
 from tests.core.maple import want
 
@@ -42,12 +42,18 @@ def ask(
     store: Store, *amounts: int, writer: Writer = ME, limit: int = 1000, floor: int = 0, give: bool = False
 ) -> Synced:
     """Sync one window for a batch of holds."""
-    level = Level(key=KEY, unit="CAD", resets_us=NOW_US * 2, floor=floor, give=give)
+    level = Level(want=want(0, limit), floor=floor, give=give)
     asks = [Ask(hold_id=f"h{n}", wants=(want(amount, limit),)) for n, amount in enumerate(amounts)]
     with store.write() as connection:
         made = sync(connection, writer, [level], asks, now_us=NOW_US)
     assert committed_is_the_sum_of_granted(store)
     return made
+
+
+def stood(connection: Connection, *, me: str = "w1") -> tuple[int, int, int]:
+    """Where the window stands: committed, spent by others, spent by one writer."""
+    ((row,),) = standings(connection, [want(0, 1000)], me=me).values()
+    return row.committed, row.others, row.own
 
 
 def test_a_batch_is_answered_in_order(store: Store) -> None:
@@ -94,7 +100,7 @@ def test_a_released_writer_is_fenced(store: Store) -> None:
         with store.write() as connection:
             release(connection, ME, by="w2", now_us=NOW_US)
     with store.read() as connection:
-        assert standings(connection, [KEY]) == {KEY: (200, 200)}
+        assert stood(connection) == (200, 0, 200)
         row = connection.execute(select(writers.c.state, writers.c.closed_by)).one()
     assert tuple(row) == ("closed", "w2")
     assert committed_is_the_sum_of_granted(store)
@@ -110,5 +116,5 @@ def test_late_spend_of_a_closed_writer_grows_its_slice(store: Store) -> None:
         connection.execute(slices.update().values(spent=70))
         shrink(connection, ME.id)
     with store.read() as connection:
-        assert standings(connection, [KEY], but="w1") == {KEY: (70, 0)}
+        assert stood(connection) == (70, 0, 70)
     assert committed_is_the_sum_of_granted(store)

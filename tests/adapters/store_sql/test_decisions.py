@@ -91,3 +91,19 @@ def test_equal_decisions_are_one_group(store: Store) -> None:
         undecided = decisions.undecided(connection, "maple", start_us=0, end_us=99_999)
     assert sorted(number for _, number in found) == [1, 5]
     assert undecided == 1
+
+
+def test_a_decision_was_about_the_model_that_stood_in(store: Store) -> None:
+    """Asked for `chat`, answered by `chat-mini`: that is what was decided, by id and in groups."""
+    mini = {"asked": "chat", "alias": "chat-mini", "degraded": '{"cheaper":"chat-mini"}'}
+    queued = {"degraded": '{"queued_ms":5}', "asked": "gpt-4.1-mini"}
+    fill(store, row(1, **mini), row(2, **mini), row(3, **queued))
+    with store.read() as connection:
+        found = decisions.by_id(connection, "dec_1")
+        groups = {
+            (subject.asked, calls)
+            for subject, calls in decisions.groups(connection, "maple", start_us=0, end_us=9_000)
+        }
+    assert found is not None
+    assert (found.subject.asked, found.degraded) == ("chat-mini", '{"cheaper":"chat-mini"}')
+    assert groups == {("chat-mini", 2), ("gpt-4.1-mini", 1)}

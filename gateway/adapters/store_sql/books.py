@@ -1,0 +1,440 @@
+"""Statements behind the books: the rows of a period, closing it, what it said, what corrects it.
+
+INVARIANT: what these write only grows; no row of a closed period is ever asked to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
+
+from gateway.adapters.store_sql.tables import cursors, ledger, writers
+from gateway.adapters.store_sql.tables_books import (
+    closed_periods,
+    ledger_entries,
+    period_marks,
+    period_proposals,
+    period_statements,
+)
+from gateway.core.books import MARK, Known, Row
+from gateway.core.budget import rfc3339
+from gateway.core.periods import SETTLE_US
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "ledger": tuple(str(column.name) for column in ledger.columns),
+    "ledger_entries": tuple(str(column.name) for column in ledger_entries.columns),
+}
+"""What a hash covers: every column there is when the period is closed. Its statement names them."""
+
+_PAGE = 2_000
+_MARKS = 8_192  # rows to a row of marks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """A closed period as it is stored."""
+
+    tenant: str
+    period: str
+    timezone: str
+    start_us: int
+    end_us: int
+    closed_us: int
+    closed_by: str
+    role: str
+    reason: str
+    unread: str  # JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A frozen statement as it is stored. ``statement`` is canonical JSON."""
+
+    tenant: str
+    period: str
+    version: int
+    sha256: str
+    statement: str
+    made_us: int
+    made_by: str
+    signer: str
+    public: bytes | None
+    signature: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A writer whose journal may hold attempts of a period that the ledger lacks."""
+
+    writer: str
+    host: str
+    place: str
+    why: str
+
+
+# ------------------------------------------------------------------------------ rows
+
+
+def rows(
+    connection: Connection,
+    *,
+    tenant: str,
+    period: str,
+    start_us: int,
+    end_us: int,
+    columns: Mapping[str, Sequence[str]] = COLUMNS,
+) -> Iterator[tuple[str, Row]]:
+    """Yield every row of a period as (table, row) in the order of the hash, a page at a time."""
+    in_time = and_(
+        ledger.c.tenant == tenant,
+        ledger.c.billing_period.is_(None),
+        ledger.c.started_us >= start_us,
+        ledger.c.started_us < end_us,
+    )
+    late = and_(ledger.c.tenant == tenant, ledger.c.billing_period == period)
+    for condition in (in_time, late):
+        yield from _attempts(connection, condition, columns["ledger"])
+    mine = and_(ledger_entries.c.tenant == tenant, ledger_entries.c.billing_period == period)
+    last, key = "", _bytes(connection, ledger_entries.c.id)
+    names = _with(columns["ledger_entries"], "id")
+    while True:
+        page = connection.execute(
+            select(*(ledger_entries.c[name] for name in names))
+            .where(mine, key > last)
+            .order_by(key)
+            .limit(_PAGE)
+        )
+        found = [dict(zip(names, row, strict=True)) for row in page]
+        yield from (("ledger_entries", row) for row in found)
+        if len(found) < _PAGE:
+            return
+        last = str(found[-1]["id"])
+
+
+def _attempts(
+    connection: Connection, condition: ColumnElement[bool], columns: Sequence[str]
+) -> Iterator[tuple[str, Row]]:
+    names = _with(columns, "attempt_id", "started_us")
+    ident = _bytes(connection, ledger.c.attempt_id)
+    after: tuple[int, str] | None = None
+    while True:
+        query = select(*(ledger.c[name] for name in names)).where(condition)
+        if after is not None:
+            # Said twice: the first half finds its place in the index.
+            query = query.where(ledger.c.started_us >= after[0], tuple_(ledger.c.started_us, ident) > after)
+        page = connection.execute(query.order_by(ledger.c.started_us, ident).limit(_PAGE))
+        found = [dict(zip(names, row, strict=True)) for row in page]
+        yield from (("ledger", row) for row in found)
+        if len(found) < _PAGE:
+            return
+        after = (int(found[-1]["started_us"]), str(found[-1]["attempt_id"]))
+
+
+def _with(columns: Sequence[str], *more: str) -> list[str]:
+    return [*columns, *(name for name in more if name not in columns)]
+
+
+def _bytes(connection: Connection, column: ColumnElement[str]) -> ColumnElement[str]:
+    """Order by bytes on both databases: the hash must not hang on a server's language."""
+    return column.collate("C") if connection.dialect.name == "postgresql" else column
+
+
+def ident(table: str, row: Row) -> str:
+    """Return the id of a row."""
+    return str(row["attempt_id" if table == "ledger" else "id"])
+
+
+def earliest_open(connection: Connection, *, tenant: str, after_us: int) -> int | None:
+    """Return the start of the first row in time from an instant on, or None if there is none."""
+    first = connection.scalar(
+        select(func.min(ledger.c.started_us)).where(
+            ledger.c.tenant == tenant, ledger.c.started_us >= after_us
+        )
+    )
+    return None if first is None else int(first)
+
+
+def earliest_entry(connection: Connection, *, tenant: str, after: str) -> str | None:
+    """Return the first billing period after another one that has entries."""
+    found = connection.scalar(
+        select(func.min(ledger_entries.c.billing_period)).where(
+            ledger_entries.c.tenant == tenant, ledger_entries.c.billing_period > after
+        )
+    )
+    return None if found is None else str(found)
+
+
+# --------------------------------------------------------------------------- closing
+
+
+def closed(connection: Connection, tenant: str, period: str) -> Closed | None:
+    """Return a closed period, or None."""
+    row = (
+        connection.execute(
+            select(closed_periods).where(closed_periods.c.tenant == tenant, closed_periods.c.period == period)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else Closed(**row)
+
+
+def all_closed(connection: Connection, tenant: str) -> list[Closed]:
+    """Return every closed period of an organisation, oldest first."""
+    found = connection.execute(
+        select(closed_periods).where(closed_periods.c.tenant == tenant).order_by(closed_periods.c.period)
+    ).mappings()
+    return [Closed(**row) for row in found]
+
+
+def close(connection: Connection, item: Closed) -> None:
+    """Close a period: from the end of this transaction on, nothing is booked in it."""
+    connection.execute(closed_periods.insert().values(**_values(item)))
+
+
+def state(connection: Connection, statement: Statement, marks: bytes = b"") -> None:
+    """Keep a statement and the marks of the rows that it covers."""
+    connection.execute(period_statements.insert().values(**_values(statement)))
+    size = _MARKS * MARK
+    parts = [marks[start : start + size] for start in range(0, len(marks), size)]
+    if parts:
+        connection.execute(
+            period_marks.insert(),
+            [
+                {
+                    "tenant": statement.tenant,
+                    "period": statement.period,
+                    "version": statement.version,
+                    "number": number,
+                    "marks": part,
+                }
+                for number, part in enumerate(parts)
+            ],
+        )
+
+
+def statements(connection: Connection, tenant: str, period: str) -> list[Statement]:
+    """Return every version of a period's statement, first to last."""
+    mine = (period_statements.c.tenant == tenant, period_statements.c.period == period)
+    found = connection.execute(
+        select(period_statements).where(*mine).order_by(period_statements.c.version)
+    ).mappings()
+    return [Statement(**row) for row in found]
+
+
+def marks(connection: Connection, tenant: str, period: str, version: int) -> bytes:
+    """Return the marks of a closed period's rows."""
+    parts = connection.execute(
+        select(period_marks.c.marks)
+        .where(
+            period_marks.c.tenant == tenant,
+            period_marks.c.period == period,
+            period_marks.c.version == version,
+        )
+        .order_by(period_marks.c.number)
+    ).scalars()
+    return b"".join(parts)
+
+
+def propose(
+    connection: Connection, *, tenant: str, period: str, sha256: str, at_us: int, by: str, role: str
+) -> None:
+    """Note that somebody asks for this content to be closed."""
+    connection.execute(
+        period_proposals.insert().values(
+            tenant=tenant, period=period, sha256=sha256, at_us=at_us, by=by, role=role
+        )
+    )
+
+
+def proposals(connection: Connection, tenant: str, period: str) -> list[tuple[str, str]]:
+    """Return who asked for which content to be closed, in order."""
+    found = connection.execute(
+        select(period_proposals.c.by, period_proposals.c.sha256)
+        .where(period_proposals.c.tenant == tenant, period_proposals.c.period == period)
+        .order_by(period_proposals.c.id)
+    )
+    return [(str(by), str(sha256)) for by, sha256 in found]
+
+
+def _values(item: Closed | Statement) -> dict[str, object]:
+    return {name: getattr(item, name) for name in item.__slots__}
+
+
+def unread(connection: Connection, end_us: int) -> list[Unread]:
+    """Return the writers whose journals may hold more of a period than the ledger does.
+
+    A writer that was closed was read to its end. One that is open was read far enough if its journal
+    held nothing more at an instant at which no attempt of the period could run any more.
+    """
+    found = connection.execute(
+        select(writers.c.id, writers.c.host, writers.c.place, cursors.c.read_us)
+        .join(cursors, cursors.c.writer == writers.c.id, isouter=True)
+        .where(
+            writers.c.state == "open",
+            writers.c.opened_us < end_us + SETTLE_US,
+            func.coalesce(cursors.c.read_us, 0) < end_us + SETTLE_US,
+        )
+        .order_by(writers.c.id)
+    )
+    return [
+        Unread(
+            writer=writer,
+            host=host,
+            place=place,
+            why="its journal was never read to its end"
+            if read_us is None
+            else f"its journal was last read to its end at {rfc3339(int(read_us) * 1000)}",
+        )
+        for writer, host, place, read_us in found
+    ]
+
+
+def read_up_to(connection: Connection) -> dict[str, int]:
+    """Return how far each writer's journal is in the tables."""
+    found = connection.execute(select(cursors.c.writer, cursors.c.seq))
+    return {str(writer): int(seq) for writer, seq in found}
+
+
+def unread_json(items: Sequence[Unread]) -> str:
+    """Return unread writers as stored."""
+    data = [
+        {"writer": item.writer, "host": item.host, "place": item.place, "why": item.why} for item in items
+    ]
+    return orjson.dumps(data).decode()
+
+
+# ----------------------------------------------------------------------- corrections
+
+
+def about(connection: Connection, *, tenant: str, period: str, start_us: int, end_us: int) -> list[str]:
+    """Return the ids of rows about a closed period that were booked after it: late ones, and entries."""
+    late = connection.execute(
+        select(ledger.c.attempt_id).where(
+            ledger.c.tenant == tenant,
+            ledger.c.billing_period > period,
+            ledger.c.started_us >= start_us,
+            ledger.c.started_us < end_us,
+        )
+    ).scalars()
+    entries = connection.execute(
+        select(ledger_entries.c.id).where(
+            ledger_entries.c.tenant == tenant,
+            ledger_entries.c.billing_period > period,
+            ledger_entries.c.start_us >= start_us,
+            ledger_entries.c.start_us < end_us,
+        )
+    ).scalars()
+    return sorted([*(f"attempt:{name}" for name in late), *(f"entry:{name}" for name in entries)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """A row of a period that is about an earlier one. ``nano`` in the organisation's currency."""
+
+    start_us: int
+    kind: str  # "late attempt", or an entry's
+    cost_centre: str
+    team: str
+    reason: str
+    nano: int
+
+
+def earlier(
+    connection: Connection, *, tenant: str, period: str, start_us: int, currency: str
+) -> list[Earlier]:
+    """Return what a period holds of earlier ones: late attempts, and entries about an earlier time."""
+    late = select(
+        ledger.c.started_us, ledger.c.cost_centre, ledger.c.team, ledger.c.spend_currency, ledger.c.spend_nano
+    ).where(ledger.c.tenant == tenant, ledger.c.billing_period == period, ledger.c.started_us < start_us)
+    entries = select(
+        ledger_entries.c.start_us,
+        ledger_entries.c.kind,
+        ledger_entries.c.cost_centre,
+        ledger_entries.c.team,
+        ledger_entries.c.reason,
+        ledger_entries.c.spend_currency,
+        ledger_entries.c.spend_nano,
+    ).where(
+        ledger_entries.c.tenant == tenant,
+        ledger_entries.c.billing_period == period,
+        ledger_entries.c.start_us < start_us,
+    )
+    return [
+        *(
+            Earlier(
+                start_us=row.started_us,
+                kind="late attempt",
+                cost_centre=row.cost_centre or "",
+                team=row.team,
+                reason="arrived after its month was closed",
+                nano=int(row.spend_nano or 0) if row.spend_currency == currency else 0,
+            )
+            for row in connection.execute(late)
+        ),
+        *(
+            Earlier(
+                start_us=row.start_us,
+                kind=row.kind,
+                cost_centre=row.cost_centre or "",
+                team=row.team,
+                reason=row.reason,
+                nano=int(row.spend_nano) if row.spend_currency == currency else 0,
+            )
+            for row in connection.execute(entries)
+        ),
+    ]
+
+
+def named(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, Row]]:
+    """Return rows by ``attempt:…`` and ``entry:…``: (table, row)."""
+    found: dict[str, tuple[str, Row]] = {}
+    for prefix, table, key in (
+        ("attempt:", ledger, ledger.c.attempt_id),
+        ("entry:", ledger_entries, ledger_entries.c.id),
+    ):
+        wanted = [name.removeprefix(prefix) for name in ids if name.startswith(prefix)]
+        for start in range(0, len(wanted), 500):
+            part = connection.execute(select(table).where(key.in_(wanted[start : start + 500]))).mappings()
+            for row in part:
+                found[f"{prefix}{row[key.name]}"] = (table.name, dict(row))
+    return found
+
+
+def attempt(connection: Connection, tenant: str, attempt_id: str) -> Row | None:
+    """Return the ledger row of an attempt."""
+    row = (
+        connection.execute(select(ledger).where(ledger.c.tenant == tenant, ledger.c.attempt_id == attempt_id))
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else dict(row)
+
+
+def entries_about(connection: Connection, tenant: str, refers: str) -> list[Row]:
+    """Return the entries that refer to an attempt, in the order in which they were booked."""
+    found = connection.execute(
+        select(ledger_entries)
+        .where(ledger_entries.c.tenant == tenant, ledger_entries.c.refers == refers)
+        .order_by(ledger_entries.c.created_us, ledger_entries.c.id)
+    ).mappings()
+    return [dict(row) for row in found]
+
+
+def known(row: Row, entries: Sequence[Row]) -> Known:
+    """Return what an attempt costs with all that was booked about it."""
+    all_ = [row, *entries]
+
+    def total(column: str, *, estimated: bool) -> int:
+        return sum(int(item[column] or 0) for item in all_ if item["estimated"] or not estimated)
+
+    return Known(
+        currency=str(row["currency"] or ""),
+        nano=total("nano", estimated=False),
+        spend_nano=total("spend_nano", estimated=False),
+        estimated_nano=total("nano", estimated=True),
+        estimated_spend_nano=total("spend_nano", estimated=True),
+    )
