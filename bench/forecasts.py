@@ -1,7 +1,7 @@
 """How often the ranges of the forecast hold, and how often an ordinary day is called an anomaly.
 
 Synthetic daily spend with a fixed seed: weekday pattern, log-normal noise, trend, shifts of level.
-Run: ``python bench/forecasts.py [series]``. The figures stand in docs/explanation/decisions/0022.
+Run: ``python -m bench.forecasts [series]``. The figures stand in docs/explanation/decisions/0022.
 """
 
 from __future__ import annotations

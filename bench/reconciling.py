@@ -1,6 +1,6 @@
 """How long a month of one vendor takes to reconcile: reading our hours, and matching.
 
-Run: ``python bench/reconciling.py [rows] [database URL]``. Without a URL: a SQLite file, thrown away.
+Run: ``python -m bench.reconciling [rows] [database URL]``. Without a URL: a SQLite file, thrown away.
 """
 
 from __future__ import annotations

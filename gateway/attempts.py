@@ -7,8 +7,7 @@ allow a stream to be stopped early.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from gateway.book import Book, Tab
 from gateway.core import budget, gpu_holds, prices, translate
 from gateway.core.asked_units import asked_tier, asked_units
 from gateway.core.bound import least_output
-from gateway.core.errors import Code, Refusal, UpstreamFailed
+from gateway.core.errors import Refusal, UpstreamFailed
 from gateway.core.frozen import quick
 from gateway.core.leasing import enlarged, overdrawn
 from gateway.core.meter import Meter, asked_output, input_bound
@@ -26,6 +25,7 @@ from gateway.core.units import GPU_SECONDS
 from gateway.core.values import Charge, ClearedCall, Event, Hold, Surface, Want
 from gateway.core.wants import wants as wants_of
 from gateway.ports import Exchange, JournalUnavailable, Standing
+from gateway.timing import Bell, in_time, overall_timeout
 
 STEP = 1_024
 """Output tokens that a stream's hold is enlarged by, where it may be stopped early."""
@@ -352,63 +352,6 @@ class Running:
         return [*(final for each in last for final in self._restore.step(each)), *self._restore.end()]
 
 
-class Bell:
-    """Rings once when time is over, or earlier, and wakes the task that waits then."""
-
-    __slots__ = ("_rung", "_timer", "waiting", "why")
-
-    def __init__(self, left_s: float) -> None:
-        """Ring in ``left_s`` seconds."""
-        self._rung = False
-        self.why: UpstreamFailed | None = None
-        self.waiting: asyncio.Task[object] | None = None
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, left_s), self.ring)
-
-    def ring(self, why: UpstreamFailed | None = None) -> None:
-        """Ring now, for a reason other than time if one is given. Later calls do nothing."""
-        if self._rung:
-            return
-        self._rung = True
-        self.why = why
-        if self.waiting is not None:
-            self.waiting.cancel()
-
-    def rung(self) -> bool:
-        """Whether time is over."""
-        return self._rung
-
-    def stop(self) -> None:
-        """Never ring."""
-        self._timer.cancel()
-
-
-async def in_time(events: AsyncIterator[Event], bell: Bell) -> AsyncGenerator[Event, None]:
-    """Yield the events as they come; raise UpstreamFailed once the bell has rung.
-
-    Also while none comes: a vendor that says nothing, or only comments, is ended too. One
-    timer for the whole stream instead of a timeout per event, which would cost as much as
-    the metering.
-    """
-    try:
-        while not bell.rung():
-            task = bell.waiting = asyncio.current_task()
-            try:
-                event = await anext(events)
-            except StopAsyncIteration:
-                return
-            except asyncio.CancelledError:
-                # The bell's, unless somebody else cancelled too: then theirs is the one that counts.
-                if bell.rung() and task is not None and task.uncancel() == 0:
-                    break
-                raise
-            finally:
-                bell.waiting = None
-            yield event
-    finally:
-        bell.stop()
-    raise bell.why or overall_timeout()
-
-
 def seconds(instant: int) -> int:
     """Return an instant in whole seconds, as replies date themselves."""
     return instant // 1_000_000_000
@@ -418,16 +361,3 @@ def wants_usage(body: Mapping[str, object]) -> bool:
     """Whether the app itself asked for the usage chunk of a stream."""
     options = body.get("stream_options")
     return isinstance(options, Mapping) and options.get("include_usage") is True
-
-
-def overall_timeout() -> UpstreamFailed:
-    """Return the failure of a try that outlasted the route's overall time."""
-    return UpstreamFailed(
-        Refusal(
-            code=Code.UPSTREAM_TIMEOUT,
-            message="The model did not finish within this route's time (`timeout_ms`).",
-            retry_after=5,
-        ),
-        retryable=False,
-        sent=True,
-    )

@@ -45,6 +45,7 @@ class Tab:
     reported: str | None = None  # where the vendor's headers say that it ran
     mismatch: Mismatch | None = None  # what the vendor's report contradicts
     overrun: Overrun | None = None  # what the vendor billed beyond the hold
+    beside: int = 1  # attempts of this worker on the same GPU pool when it was sent, itself included
     sent: bool = False  # from the moment that the vendor may be reached
     settled: bool = False
     told: bool = False  # its mismatch and its overrun are journalled
@@ -149,6 +150,7 @@ class Book:
                         usage,
                         started=attempt.started,
                         ended=self.clock.now(),
+                        beside=tab.beside,
                     )
                 },
             )

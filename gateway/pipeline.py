@@ -14,86 +14,40 @@ refusal travels as :class:`GatewayError`; the :class:`Book` records every exit o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TypeVar
 
-from gateway.attempts import Running, overall_timeout, whole
-from gateway.book import ABANDONED, SERVED, Book, ignored
+from gateway.attempts import Running, whole
+from gateway.book import ABANDONED, SERVED, Book
 from gateway.core.admit import admission, name_of, pace
 from gateway.core.classify import classify
 from gateway.core.clear import clear
 from gateway.core.decide import Decision, decide
 from gateway.core.errors import Code, GatewayError, Refusal, UpstreamFailed
-from gateway.core.explain import not_loggable
-from gateway.core.explain import refusal as explain_refusal
 from gateway.core.meter import input_estimate
-from gateway.core.observed import Mismatch
-from gateway.core.overruns import Overrun, is_limited
+from gateway.core.overruns import is_limited
 from gateway.core.redact import redact, tokenises
 from gateway.core.route import Try, find_route, give_up, next_try, no_app, suspended
 from gateway.core.snapshot import Route, Snapshot
 from gateway.core.sticky import with_doubt, with_remembered
 from gateway.core.values import Attempt, Call, ClearedCall, Event, LabelledCall, Surface
-from gateway.detection import Detection
+from gateway.outside import Ports
 from gateway.ports import (
-    Budgets,
-    Clock,
-    Conversations,
     ConversationsUnavailable,
-    Journal,
     JournalUnavailable,
-    Telemetry,
-    Tokenizer,
-    Upstream,
 )
 from gateway.queueing import Lines
 from gateway.replies import Reply, ReplyStream, Served, describe
 from gateway.reserving import Held, Moved, Prepared, Reserving, Telling
 from gateway.revoking import InFlight, Sent, stale
-from gateway.timing import Opened, within
-from gateway.vaulting import Vault
+from gateway.timing import Opened, overall_timeout, within
 
 T = TypeVar("T")
 OK = 200
 CLIENT_GONE = 499
-NONE: Mapping[str, str] = {}
 
 __all__ = ["Pipeline", "Ports", "Prepared", "Reply", "ReplyStream", "Served"]
-
-
-def never(_now: int) -> bool:
-    """Say no, whenever it is."""
-    return False
-
-
-def nothing_suspended() -> Mapping[str, str]:
-    """Say that no deployment is suspended."""
-    return NONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """What the spine needs of the outside world. ``salt`` keys irreversible hashes."""
-
-    snapshot: Callable[[], Snapshot]
-    clock: Clock
-    detection: Detection
-    budgets: Budgets
-    upstream: Upstream
-    journal: Journal
-    telemetry: Telemetry
-    decision_id: Callable[[int], str]
-    status_of: Callable[[Refusal], int]
-    log_places: frozenset[str]
-    salt: bytes = field(repr=False)
-    stale: Callable[[int], bool] = never  # whether the last good policy has stood in for too long
-    withdraw: Callable[[Mismatch], None] = ignored
-    suspended: Callable[[], Mapping[str, str]] = nothing_suspended  # for hard budgets: deployment → why
-    suspend: Callable[[Overrun], None] = ignored
-    tokenizer: Tokenizer | None = None  # None: input is bounded by its bytes
-    vault: Vault | None = None  # None: tokens are stable within one call and a resent history only
-    conversations: Conversations | None = None  # None: a call that names one is treated as unlabelled too
 
 
 class _NotCleared(GatewayError):
@@ -292,6 +246,8 @@ class Pipeline:
         opened = Opened()
         tab.sent = True
         sent = self._in_flight.enter(prepared.decision, attempt.deployment.id)
+        if (pool := attempt.snapshot.pool_of.get(attempt.deployment.id)) is not None:
+            tab.beside = self._in_flight.count(pool.deployments)
         try:
             with within(deadline - attempt.started), sent:
                 exchange = await opened.enter(self._ports.upstream.open(attempt))

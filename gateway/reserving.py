@@ -20,6 +20,7 @@ from gateway.core.degrade import MOST_STAND_INS, REPLACEABLE, ladder_of, sibling
 from gateway.core.encodings import encoding_of, texts
 from gateway.core.encodings import saved as saved_by
 from gateway.core.errors import Code, GatewayError, Refusal
+from gateway.core.frozen import quick
 from gateway.core.ladder import Cap, Cheaper, Queue
 from gateway.core.prices import convert
 from gateway.core.snapshot import Route, Snapshot
@@ -45,6 +46,7 @@ Redact = Callable[[LabelledCall, Decision, Route, Snapshot], Awaitable[Prepared 
 """Makes a decided call ready to be tried: the spine's own redaction and checks."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One way to answer the call, and what it may cost at most. ``cap`` is by a rung of the ladder."""
@@ -65,6 +67,7 @@ class Option:
         return found
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """What was held for a try, in which way; ``waited`` is time in line (ns)."""
@@ -140,17 +143,13 @@ class Reserving:
             raise GatewayError(agreed)
         asked = Option(prepared=prepared, terms=agreed)
         call = prepared.cleared.labelled.call
-        walk = _Walk(
-            self._budgets,
-            self._clock.now,
-            name=attempt_name(call.id, number),
-            asked=asked,
-            ladder=ladder_of(prepared.snapshot.apps[call.caller.app], prepared.route),
-        )
-        if walk.queues and self._lines.anybody(scope_of(want.budget) for want in agreed.wants):
+        name = attempt_name(call.id, number)
+        ladder = ladder_of(prepared.snapshot.apps[call.caller.app], prepared.route)
+        walk = _Walk(self._budgets, self._clock.now, name=name, asked=asked, ladder=ladder)
+        if ladder and walk.queues and self._lines.anybody(scope_of(w.budget) for w in agreed.wants):
             walk.polite = True  # nobody who may wait overtakes who waits
         else:
-            held = await walk.take([asked])
+            held = await walk.take((asked,))
             if held is not None:
                 return held
         held = await self._degraded(walk, closed)
@@ -287,6 +286,19 @@ class Reserving:
 
 class _Walk:
     """One call on its way down its ladder."""
+
+    __slots__ = (
+        "_budgets",
+        "_name",
+        "_now",
+        "asked",
+        "ladder",
+        "options",
+        "polite",
+        "refusal",
+        "told_at",
+        "tried",
+    )
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ and one that it does not is ended once, whoever waits for it: a plain reply, or 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
@@ -77,6 +77,10 @@ class InFlight:
         sent = Sent(decision, deployment)
         self._sent.add(sent)
         return sent
+
+    def count(self, deployments: Collection[str]) -> int:
+        """Return how many attempts are on their way to some deployments."""
+        return sum(1 for sent in self._sent if sent.deployment in deployments)
 
     def leave(self, sent: Sent) -> None:
         """Forget an attempt that has ended."""

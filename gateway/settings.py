@@ -318,6 +318,12 @@ class Settings:
     policy_keyring: Path | None = _setting(
         _path, "File of the public keys that may sign bundles. Needed with `policy_signing`.", None
     )
+    statement_key: Path | None = _setting(
+        _path,
+        "Private key (PEM, Ed25519) that signs the statements of closed months, where `--key` names none. "
+        "With `policy_keyring` it must be known there as `finance`.",
+        None,
+    )
     policy_last_good_s: int = _setting(
         _integer(0, 31_536_000),
         "How long the last good policy stays in force when the one that should be cannot be taken. Then "
@@ -482,11 +488,9 @@ def read_admin_tokens(path: Path | None) -> tuple[AdminToken, ...]:
         if not words or words[0].startswith("#"):
             continue
         role = words[0]
-        if (
-            len(words) not in {2, 3}
-            or role not in {"admin", "finance", "auditor"}
-            or not re.fullmatch("[0-9a-f]{64}", words[1])
-        ):
+        if role not in {"admin", "finance", "auditor"}:
+            raise SettingsError([f"{path}:{number}: `{role}` is no role; use one of admin, finance, auditor"])
+        if len(words) not in {2, 3} or not re.fullmatch("[0-9a-f]{64}", words[1]):
             raise SettingsError([f"{path}:{number}: must be `<role> <sha256 in hex> [<name>]`"])
         tokens.append(
             AdminToken(

@@ -1,16 +1,19 @@
 """Ending what takes too long, and ending it once.
 
 :class:`within` is :func:`asyncio.timeout` at a third of its cost, since every call passes
-here; :class:`Opened` is what an exit stack is for one exchange.
+here; :class:`Opened` is what an exit stack is for one exchange; :class:`Bell` ends a stream.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
+from gateway.core.errors import Code, Refusal, UpstreamFailed
+from gateway.core.values import Event
 from gateway.ports import Exchange
 
 _LEAST_S = 0.001
@@ -76,3 +79,73 @@ class Opened:
         context, self._context = self._context, None
         if context is not None:
             await context.__aexit__(None, None, None)
+
+
+class Bell:
+    """Rings once when time is over, or earlier, and wakes the task that waits then."""
+
+    __slots__ = ("_rung", "_timer", "waiting", "why")
+
+    def __init__(self, left_s: float) -> None:
+        """Ring in ``left_s`` seconds."""
+        self._rung = False
+        self.why: UpstreamFailed | None = None
+        self.waiting: asyncio.Task[object] | None = None
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, left_s), self.ring)
+
+    def ring(self, why: UpstreamFailed | None = None) -> None:
+        """Ring now, for a reason other than time if one is given. Later calls do nothing."""
+        if self._rung:
+            return
+        self._rung = True
+        self.why = why
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+    def rung(self) -> bool:
+        """Whether time is over."""
+        return self._rung
+
+    def stop(self) -> None:
+        """Never ring."""
+        self._timer.cancel()
+
+
+async def in_time(events: AsyncIterator[Event], bell: Bell) -> AsyncGenerator[Event, None]:
+    """Yield the events as they come; raise UpstreamFailed once the bell has rung.
+
+    Also while none comes: a vendor that says nothing, or only comments, is ended too. One
+    timer for the whole stream instead of a timeout per event, which would cost as much as
+    the metering.
+    """
+    try:
+        while not bell.rung():
+            task = bell.waiting = asyncio.current_task()
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except asyncio.CancelledError:
+                # The bell's, unless somebody else cancelled too: then theirs is the one that counts.
+                if bell.rung() and task is not None and task.uncancel() == 0:
+                    break
+                raise
+            finally:
+                bell.waiting = None
+            yield event
+    finally:
+        bell.stop()
+    raise bell.why or overall_timeout()
+
+
+def overall_timeout() -> UpstreamFailed:
+    """Return the failure of a try that outlasted the route's overall time."""
+    return UpstreamFailed(
+        Refusal(
+            code=Code.UPSTREAM_TIMEOUT,
+            message="The model did not finish within this route's time (`timeout_ms`).",
+            retry_after=5,
+        ),
+        retryable=False,
+        sent=True,
+    )

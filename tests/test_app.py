@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,34 +13,14 @@ import pytest
 from gateway.api.health import Lifecycle
 from gateway.app import ENDPOINTS, Gateway, start
 from gateway.core.values import Surface
-from gateway.settings import Settings
-from tests.acceptance import bank
-from tests.spine import Vendorless
-
-
-def settings(folder: Path, **changes: str) -> Settings:
-    """Settings over the bank's bundle in a folder."""
-    files = bank.bundle({"ca": Vendorless("openai", 1001), "us": Vendorless("openai", 1003)})
-    bank.write(folder / "policies", files)
-    environ = {
-        "BORDERPOST_DATA_DIR": str(folder / "data"),
-        "BORDERPOST_POLICIES": str(folder / "policies"),
-        "BORDERPOST_PLACE": "CA-QC",
-        **{f"BORDERPOST_{name.upper()}": value for name, value in changes.items()},
-    }
-    return Settings.load(None, environ)
+from tests.worker import running, settings
 
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a whole worker, in this process."""
-    gateway = Gateway(settings(tmp_path), Lifecycle())
-    gateway._parts = parts = await start(gateway._settings, gateway._lifecycle)
-    gateway._hot, gateway._slow = parts.hot, parts.slow
-    transport = httpx.ASGITransport(app=gateway)  # type: ignore[arg-type]  # ASGI
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway", trust_env=False) as made:
+    async with running(tmp_path) as made:
         yield made
-    await parts.stop()
 
 
 async def test_every_surface_has_an_endpoint_and_every_endpoint_a_surface(client: httpx.AsyncClient) -> None:
@@ -72,7 +51,7 @@ async def test_the_document_lists_hot_and_slow_surfaces(client: httpx.AsyncClien
     got = await client.get("/openapi.json")
     paths = set(got.json()["paths"])
     assert {endpoint.path for endpoint in ENDPOINTS} <= paths
-    assert {"/v1/models", "/v1/feedback", "/v1/reports/spend", "/v1/admin/keys"} <= paths
+    assert {"/v1/models", "/v1/feedback", "/v1/reports/{kind}", "/v1/admin/keys"} <= paths
     assert "https://cdn" not in got.text
 
 
@@ -112,28 +91,3 @@ async def test_a_broken_bundle_refuses_start_up_and_says_where(tmp_path: Path) -
     policy.write_bytes(orjson.dumps(content))
     with pytest.raises(Exception, match="Canada"):
         await start(chosen, Lifecycle())
-
-
-async def test_a_bad_reload_keeps_the_last_good_bundle(tmp_path: Path) -> None:
-    """A bundle that cannot be used is reported in /status and changes nothing."""
-    gateway = Gateway(settings(tmp_path), Lifecycle())
-    parts = await start(gateway._settings, gateway._lifecycle)
-    try:
-        gateway._hot = parts.hot
-        transport = httpx.ASGITransport(app=gateway)  # type: ignore[arg-type]  # ASGI
-        async with httpx.AsyncClient(transport=transport, base_url="http://g", trust_env=False) as client:
-            before = (await client.get("/status")).json()["policy"]["snapshot"]
-            (tmp_path / "policies" / "routes.yaml").write_text("routes: {chat: {try: [nowhere]}}")
-            gateway._lifecycle.reload()
-            after = (await client.get("/status")).json()
-            for _ in range(100):
-                if after["worker"]["policy_problems"]:
-                    break
-                await asyncio.sleep(0.05)
-                after = (await client.get("/status")).json()
-            (control,) = [c for c in after["controls"] if c["name"] == "policy"]
-            assert control["mode"] == "degraded"
-            assert after["policy"]["snapshot"] == before
-            assert "nowhere" in str(after["worker"]["policy_problems"])
-    finally:
-        await parts.stop()

@@ -12,10 +12,11 @@ import pytest
 
 from gateway.adapters.memory_upstream import Scripted
 from gateway.api.sse import encode
-from gateway.attempts import STEP, Bell, Terms, in_time, terms
+from gateway.attempts import STEP, Terms, terms
 from gateway.core.errors import Code, GatewayError, UpstreamFailed
 from gateway.core.snapshot import Snapshot
 from gateway.core.values import Event, Surface
+from gateway.timing import Bell, in_time
 from tests.core.test_clear import cleared_call
 from tests.spine import NOW, Spine, read, snapshot, stream
 

@@ -289,3 +289,25 @@ async def test_marks_and_disclosure_reach_the_app(tmp_path: Path) -> None:
     reply = await spine.pipeline.handle(spine.call())
     assert reply.served.marks == ("needs_human_review",)
     assert reply.served.disclose_ai
+
+
+async def test_a_destination_of_alerts_abroad_stops_what_must_be_logged_here(tmp_path: Path) -> None:
+    """`log_in` binds every sink: with a webhook in the US the client's call is refused, at home it is not."""
+    files: Any = bank.bundle({"ca": Vendorless("openai", 1), "ca_on": Vendorless("openai", 2)})
+    policy = files["policy.yaml"]
+    policy["rules"].append(
+        {"id": "LOG-1", "says": "Logged in Canada.", "for": {"data": "client"}, "do": [{"log_in": "Canada"}]}
+    )
+    webhook = {"url": "https://hooks.example.com/x", "secret": "env:HOOK"}
+
+    def spine_with(place: str) -> Spine:
+        told = {"destinations": {"ops": {"webhook": webhook, "place": place}}}
+        return Spine(snapshot(tmp_path / place, policy=policy, alerts=told))
+
+    here = spine_with("CA-QC")
+    here.upstream.script("ca", Scripted(reply=completion()))
+    assert content(await here.pipeline.handle(here.call())) == "fine"
+    abroad = spine_with("US")
+    with pytest.raises(GatewayError) as stop:
+        await abroad.pipeline.handle(abroad.call())
+    assert stop.value.refusal.code is Code.POLICY_REFUSED

@@ -92,6 +92,18 @@ def test_only_what_is_forbidden_is_ended(tmp_path: Path) -> None:
     assert flight.revoke(spine.snapshot, now=NOW) == 0
 
 
+def test_attempts_in_flight_are_counted_by_deployment(tmp_path: Path) -> None:
+    """Those of a pool share its steps."""
+    spine = Spine(snapshot(tmp_path))
+    labelled = LabelledCall(call=spine.call(), labels=(), findings=())
+    decision = decide(labelled, spine.snapshot, now=NOW, decision_id="dec_1")
+    flying = InFlight()
+    sent = [flying.enter(decision, name) for name in ("ca", "ca", "us")]
+    assert flying.count({"ca"}) == 2
+    flying.leave(sent[0])
+    assert [flying.count({"ca"}), flying.count({"ca", "us"}), flying.count(())] == [1, 2, 0]
+
+
 async def test_a_plain_answer_is_ended_while_it_waits(tmp_path: Path) -> None:
     """The caller is told by 403 policy_refused; the try is booked, and the call recorded once."""
     spine = Spine(snapshot(tmp_path / "a"))

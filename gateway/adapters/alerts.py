@@ -178,9 +178,11 @@ class Alerts:
         await self._tell(snapshot, [*noted, *found])
         for _ in noted:
             self._noted.popleft()
-        await self.deliver()
         tenant = snapshot.tenant
         self.standing = await self._store.ask(lambda connection: rows.waiting(connection, tenant))
+        if self.standing[rows.PENDING]:  # a look that finds nothing takes no lock for writing
+            await self.deliver()
+            self.standing = await self._store.ask(lambda connection: rows.waiting(connection, tenant))
 
     # ------------------------------------------------------------------- looking
 
@@ -291,17 +293,20 @@ class Alerts:
 
 def _filled_in(connection: Connection, snapshot: Snapshot, *, now_us: int) -> list[tuple[BudgetLimit, str]]:
     """Return the budgets of templates that are in use now: of whose app a key is, of any for a user."""
-    named: dict[str, tuple[BudgetLimit, str]] = {}
+    templates: dict[str, list[tuple[str, BudgetLimit]]] = {}
     for app in snapshot.apps.values():
         for limit in (*app.key_budgets, *app.user_budgets):
-            if not limit.alert_at:
-                continue
-            before, _, after = limit.id.partition("*")
-            for budget in rows.filled_in(connection, limit.id, now_us=now_us):
-                name = budget.removeprefix(before).removesuffix(after)
-                if limit.level == "key" and rows.app_of_key(connection, name) != app.id:
-                    continue
-                other = named.get(budget)
-                if other is None or other[0].limit < limit.limit:  # doubt tells later, not wrongly
-                    named[budget] = (limit, name)
-    return list(named.values())
+            if limit.alert_at:
+                templates.setdefault(limit.id, []).append((app.id, limit))
+    named: list[tuple[BudgetLimit, str]] = []
+    for template, limits in templates.items():
+        before, _, after = template.partition("*")
+        found = rows.filled_in(connection, template, now_us=now_us)
+        names = [budget.removeprefix(before).removesuffix(after) for budget in found]
+        by_key = limits[0][1].level == "key"
+        owners = rows.apps_of_keys(connection, names) if by_key else {}
+        for name in names:
+            own = [limit for app, limit in limits if not by_key or owners.get(name) == app]
+            if own:  # where several count for a user, doubt tells later, not wrongly
+                named.append((max(own, key=lambda limit: limit.limit), name))
+    return named

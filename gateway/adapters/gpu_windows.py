@@ -36,6 +36,9 @@ LAG_US = 900 * 1_000_000
 LATE_US = 26 * HOUR_US
 """How far back closed hours are compared with the ledger."""
 
+LOOK_US = 900 * 1_000_000
+"""How often they are, and budgets with what is booked: it reads a day of the ledger."""
+
 EVERY_S = 60.0
 _AT_ONCE = 200  # hours per step, so that catching up a year does not hold up stopping
 
@@ -68,22 +71,27 @@ class GpuWindows:
         self._by = by
         self.problems: dict[str, str] = {}
         """Pool → why its next hour cannot be closed, for ``/status``."""
+        self._looked_us: int | None = None
 
     def step(self) -> list[Done]:
         """Close every hour that is due and correct those that changed. Raises StoreUnavailable."""
         snapshot = self._snapshot()
+        now_us = self._now() // 1000
+        look = self._looked_us is None or now_us - self._looked_us >= LOOK_US
         done: list[Done] = []
         for pool in snapshot.pools.values():
             try:
                 done += self._due(pool, snapshot)
-                done += self._late(pool, snapshot)
+                done += self._late(pool, snapshot) if look else ()
                 self.problems.pop(pool.id, None)
             except CannotClose as why:
                 if self.problems.get(pool.id) != str(why):
                     log.error("gpu hour not closed", extra={"pool": pool.id, "why": str(why)})
                 self.problems[pool.id] = str(why)
-        if snapshot.pools:
+        if snapshot.pools and (done or look):
             self._correct_budgets(snapshot)
+        if look:
+            self._looked_us = now_us
         return done
 
     def _correct_budgets(self, snapshot: Snapshot) -> None:
@@ -101,17 +109,17 @@ class GpuWindows:
     def since(self, pool: Pool, *, at_us: int | None = None) -> int | None:
         """Return from which hour on a pool is booked, fixing it if it is not fixed.
 
-        ``at_us`` if given; else the first call that the ledger knows, or now; never before the pool has
-        a rate and a replica. None: it never has.
+        The first call that the ledger knows, or now; never before the pool has a rate and a replica.
+        ``at_us`` says an earlier one, also later on: what lies before is booked then. None: it never has.
         """
         if pool.begins is None:
             return None
         tenant = self._snapshot().tenant
         with self._store.read() as connection:
             known = sql.since(connection, tenant=tenant, pool=pool.id)
-            if known is not None:
-                return known
             first = sql.first_attempt(connection, tenant=tenant, deployments=pool.deployments)
+        if known is not None and (at_us is None or known <= at_us):
+            return known
         now_us = self._now() // 1000
         wished = at_us if at_us is not None else min(now_us, first if first is not None else now_us)
         with self._store.write() as connection:
@@ -119,28 +127,20 @@ class GpuWindows:
             sql.begin(connection, tenant=tenant, pool=pool.id, since_us=start)
             return sql.since(connection, tenant=tenant, pool=pool.id)
 
-    def recalibrate(self, pool: Pool, *, start_us: int, end_us: int) -> list[Done]:
-        """Split closed hours again by the pool's present coefficients; book the differences.
+    def again(self, pool: Pool, *, start_us: int, end_us: int) -> list[Done]:
+        """Split and price closed hours again by the pool as it is now; book the differences.
 
-        Raises StoreUnavailable and CannotClose.
+        For a better calibration, a rate or a replica that was learned too late. An hour that comes out
+        as it is booked is left alone. Raises StoreUnavailable and CannotClose.
         """
         snapshot = self._snapshot()
-        fresh = coefficients_text(pool.coefficients)
         with self._store.read() as connection:
             known = sql.hours(
                 connection, tenant=snapshot.tenant, start_us=start_us, end_us=end_us, pool=pool.id
             )
         done: list[Done] = []
         for hour in known:
-            if hour.coefficients != fresh:
-                done += self._close(
-                    pool,
-                    snapshot,
-                    hour.start_us,
-                    before=hour,
-                    coefficients=pool.coefficients,
-                    why="recalibrated",
-                )
+            done += self._close(pool, snapshot, hour.start_us, before=hour, anew=True, why="split again")
         return done
 
     # ------------------------------------------------------------------ hours
@@ -150,10 +150,15 @@ class GpuWindows:
         if start is None:
             return []
         with self._store.read() as connection:
+            first = sql.first_closed(connection, tenant=snapshot.tenant, pool=pool.id)
             last = sql.last_closed(connection, tenant=snapshot.tenant, pool=pool.id)
-        start = start if last is None else last + HOUR_US
-        until = self._now() // 1000 - LAG_US - HOUR_US
         done: list[Done] = []
+        if first is not None and last is not None:
+            # Backwards, so that what is there stays in one piece whenever this ends.
+            for before in range(first - HOUR_US, start - HOUR_US, -HOUR_US)[:_AT_ONCE]:
+                done += self._close(pool, snapshot, before)
+            start = last + HOUR_US
+        until = self._now() // 1000 - LAG_US - HOUR_US
         while start <= until and len(done) < _AT_ONCE:
             done += self._close(pool, snapshot, start)
             start += HOUR_US
@@ -198,9 +203,13 @@ class GpuWindows:
         *,
         before: sql.Hour | None = None,
         coefficients: Coefficients | None = None,
+        anew: bool = False,
         why: str = "",
     ) -> list[Done]:
-        """Book one hour, or a revision of it. Reads, works out and writes apart, so that no lock waits."""
+        """Book one hour, or a revision of it. Reads, works out and writes apart, so that no lock waits.
+
+        ``anew``: price it anew too, and only if something comes out otherwise.
+        """
         of = pool if coefficients is None else _with(pool, coefficients)
         end_us = start_us + HOUR_US
         with self._store.read() as connection:
@@ -225,7 +234,13 @@ class GpuWindows:
             )
         whole = split(of, there.runs, start_us=start_us, end_us=end_us)
         micros = rows(of, whole, centre_of=lambda team: _centre(snapshot, team, start_us * 1000))
-        charge = _charge(of, snapshot, start_us, whole.billed, before)
+        charge = _charge(of, snapshot, start_us, whole.billed, None if anew else before)
+        booked_in = None if before is None else (before.currency, before.spend_currency)
+        if before is not None and booked_in != (charge.currency, charge.spend_currency):
+            raise CannotClose(
+                f"the hour was booked in {before.currency}, and the rate is in {charge.currency} now; "
+                "a correction cannot change a currency: restore the old rate for that day"
+            )
         facts = Facts(
             tenant=snapshot.tenant,
             pool=of,
@@ -244,6 +259,8 @@ class GpuWindows:
             why=why,
         )
         made = entries(facts, amounts(micros, charge), booked)
+        if anew and not made:
+            return []
         hour = sql.Hour(
             tenant=snapshot.tenant,
             pool=pool.id,
@@ -345,11 +362,6 @@ def _charge(pool: Pool, snapshot: Snapshot, start_us: int, billed: int, before: 
         when = datetime.fromtimestamp(start_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M")
         raise CannotClose(
             f"the pool `{pool.id}` has no rate at {when} UTC ({pool.at}); add one that begins earlier"
-        )
-    if before is not None and (before.currency, before.spend_currency) != (rate.currency, snapshot.currency):
-        raise CannotClose(
-            f"the hour was booked in {before.currency}, and the rate is in {rate.currency} now; "
-            "a correction cannot change a currency: restore the old rate for that day"
         )
     nano = charge_nano(billed, rate)
     # As the attempts' rows are converted: by one rate for all of a month.

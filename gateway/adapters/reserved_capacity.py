@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from gateway.core.errors import Refusal
 from gateway.core.prices import convert, tariff_at
 from gateway.core.reserved import IDLE, Share, amount, entry_id, origin, shares, windows
 from gateway.core.snapshot import Price, Snapshot
+
+log = logging.getLogger("gateway.reserved")
 
 GRACE_S = 7_200
 """Seconds after its end from which a window is booked: longer than any call may last."""
@@ -54,7 +57,7 @@ class ReservedCapacity:
         self._now = now
         self._every_s = every_s
         self.unconverted: tuple[str, ...] = ()
-        """Prices in a currency that no rate leads from, for ``/status``: their windows wait."""
+        """Prices in a currency that no rate leads from: their windows wait."""
 
     def step(self) -> int:
         """Book every window that is due; return how many shares were booked. Raises StoreUnavailable."""
@@ -81,6 +84,8 @@ class ReservedCapacity:
                     waiting.add(price.id)
                     break
                 added += booked
+        if waiting - set(self.unconverted):
+            log.warning("reserved capacity waits for an exchange rate", extra={"prices": sorted(waiting)})
         self.unconverted = tuple(sorted(waiting))
         return added
 

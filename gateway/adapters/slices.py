@@ -114,8 +114,11 @@ class Slices:
             part = self.parts[key] = Slice(want=want, spent=self.gone.pop(key, 0))
         return part
 
-    def take(self, wants: Sequence[Want]) -> bool:
-        """Hold from the slices without asking anybody, on all levels or none."""
+    def take(self, wants: Sequence[Want], *, in_turn: bool = False) -> bool:
+        """Hold from the slices without asking anybody, on all levels or none.
+
+        ``in_turn`` is for who waited and is first in line now: then nobody is overtaken.
+        """
         parts = self.parts
         fits = True
         for want in wants:
@@ -126,7 +129,7 @@ class Slices:
             # Looked at on every level, refused or not.
             if want.limit != part.want.limit and part.told(want):
                 part.give = True
-            if part.frozen or (
+            if (part.frozen and not in_turn) or (
                 want.amount and (part.give or part.granted - part.spent - part.held < want.amount)
             ):
                 fits = False

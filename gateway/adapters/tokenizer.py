@@ -26,14 +26,14 @@ MOST: Final = 1024 * 1024
 _FOLDER: Final = ("litellm_core_utils", "tokenizers")
 _WORD = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _REST = r"\s+(?!\S)|\s+"
-_CL100K = "|".join((
-    _WORD, r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n]*", r"\s*[\r\n]+", _REST,
-))  # fmt: skip
-_O200K = "|".join((
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + _WORD + "?",
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + _WORD + "?",
-    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", _REST,
-))  # fmt: skip
+_LETTERS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_SMALL = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CL100K = _WORD + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|" + _REST
+_O200K = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_LETTERS}*{_SMALL}+{_WORD}?"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?{_LETTERS}+{_SMALL}*{_WORD}?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|" + _REST
+)
 _FILES: Final = {
     CL100K: (
         "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
@@ -70,7 +70,7 @@ class BundledTokenizer:
             return None
         known = self._loaded.get(encoding)
         if known is None:
-            self._begin(encoding)  # no call waits for it: until it is there, bytes are the bound
+            _ = self._begin(encoding)  # no call waits for it: until it is there, bytes are the bound
             return None
         if size <= AT_ONCE:
             return _counted(known, texts)

@@ -48,10 +48,19 @@ def _why(folder: Path, seen: int, end_us: int) -> str:
 
 
 def _after(folder: Path, seen: int) -> Iterator[bytes]:
-    number = 0
-    for segment in segments(folder):
+    """Yield the lines behind entry ``seen``. Segments that the tables hold whole are not read."""
+    needed: list[tuple[int, Path]] = []
+    for segment in reversed(segments(folder)):
         with segment.open("rb") as file:
-            for line in file:
-                number += 1
+            line = file.readline()
+        if not line.endswith(b"\n"):
+            continue  # nothing whole is in it yet
+        first = parse(line[:-1]).seq
+        needed.append((first, segment))
+        if first <= seen + 1:
+            break
+    for first, segment in reversed(needed):
+        with segment.open("rb") as file:
+            for number, line in enumerate(file, start=first):
                 if number > seen and line.endswith(b"\n"):
                     yield line[:-1]

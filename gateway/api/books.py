@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ from gateway.policy.sign_statement import genuine
 from gateway.ports import Clock, Journal, JournalUnavailable
 from gateway.reports import closing
 from gateway.reports.period import month as month_named
-from gateway.reports.statements import By, NotClosed, Stated
+from gateway.reports.statements import By, NotClosed, Sign, Stated
 from gateway.reports.verifying import verify
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-\d\d$")]
@@ -42,6 +43,7 @@ class BookDeps:
     store: Store
     snapshot: Callable[[], Snapshot]
     keyring: Callable[[], Keyring | None]
+    sign: Callable[[], Sign | None]  # raises Unusable
     journals: Path
     journal: Journal
     clock: Clock
@@ -89,13 +91,14 @@ def router(deps: BookDeps) -> APIRouter:
                 now=deps.clock.now(),
                 by=By(name=actor.name, role=actor.role.value),
                 journals=deps.journals,
+                sign=deps.sign(),
                 force=asked.force,
                 reason=asked.reason,
             )
 
         try:
             done = await deps.store.call(work)
-        except NotClosed as wrong:
+        except (NotClosed, Unusable) as wrong:
             raise _conflict(wrong) from None
         await _journal(deps, done)
         body = {
@@ -110,7 +113,7 @@ def router(deps: BookDeps) -> APIRouter:
 
     @routes.get(
         "/v1/books/{month}/statement",
-        summary="A closed month's statement, byte for byte as it was hashed.",
+        summary="A closed month's statement, byte for byte as it was signed.",
         dependencies=[reader],
     )
     async def statement(month: Month, version: int | None = None) -> Response:
@@ -120,7 +123,11 @@ def router(deps: BookDeps) -> APIRouter:
         if not chosen:
             raise _missing(month)
         last = chosen[-1]
-        headers = {"x-statement-sha256": last.sha256, "x-statement-version": str(last.version)}
+        headers = {
+            "x-statement-sha256": sha256(last.statement.encode()).hexdigest(),
+            "x-statement-version": str(last.version),
+            "x-books-sha256": last.sha256,
+        }
         if last.signature is not None and last.public is not None:
             headers |= {
                 "x-statement-signer": last.signer.encode("ascii", "replace").decode(),
@@ -174,7 +181,7 @@ def _missing(month: str) -> GatewayError:
     return GatewayError(Refusal(code=Code.TARGET_NOT_FOUND, message=message, param="month", retry=False))
 
 
-def _conflict(wrong: NotClosed) -> GatewayError:
+def _conflict(wrong: NotClosed | Unusable) -> GatewayError:
     text = str(wrong)
     return GatewayError(
         Refusal(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,15 +21,16 @@ from sqlalchemy import Connection
 from gateway.adapters.keys import Database
 from gateway.adapters.store_sql import keys as key_rows
 from gateway.adapters.vendor_costs import SOURCES, BadFile, Options, reader_of
-from gateway.adapters.vendor_costs.deciding import Decider, accept, adjust, reason_of
-from gateway.adapters.vendor_costs.importing import Asked, Imported, Refused, digest_of, take
+from gateway.adapters.vendor_costs.deciding import Decider, accept, adjust, reason_of, told
+from gateway.adapters.vendor_costs.importing import Asked, Imported, Refused, Told, digest_of, take
+from gateway.adapters.vendor_costs.importing import told as import_told
 from gateway.api.auth import Actor, AdminTokens, Role
 from gateway.api.desk import bad, refusing, require, small_body
 from gateway.core.bill import Billing
 from gateway.core.errors import Code, GatewayError, Refusal
 from gateway.core.money import present
 from gateway.core.snapshot import Snapshot
-from gateway.ports import Clock
+from gateway.ports import Clock, Journal, JournalUnavailable
 from gateway.reports.bills import Bills, Difference, VendorBill, bills, case_of, chosen
 from gateway.reports.period import month_of
 from gateway.reports.reconcile import day_of
@@ -46,6 +48,7 @@ class ReconcileDeps:
     tokens: AdminTokens
     store: Database
     snapshot: Callable[[], Snapshot]
+    journal: Journal
     clock: Clock
     issue_id: Callable[[], str]
 
@@ -73,10 +76,12 @@ def router(deps: ReconcileDeps) -> APIRouter:
     @routes.post("/v1/reconcile/imports", summary="Take in a vendor's bill, sent as the body.")
     async def import_bill(
         request: Request,
+        *,
         source: str,
         vendor: str,
         file: Annotated[str, Query(max_length=120)] = "bill",
         supersedes: str = "",
+        beside: bool = False,
     ) -> Response:
         actor = finance(request)
         snapshot = deps.snapshot()
@@ -97,6 +102,7 @@ def router(deps: ReconcileDeps) -> APIRouter:
             by=actor.name,
             now_us=deps.clock.now() // 1000,
             supersedes=supersedes,
+            beside=beside,
         )
         billing = snapshot.billing.get(vendor, Billing(vendor=vendor))
         work = _taking(content, asked, Options(currency=billing.currency), actor)
@@ -105,13 +111,14 @@ def router(deps: ReconcileDeps) -> APIRouter:
         except (BadFile, Refused) as wrong:
             raise bad(None, f"Nothing was imported: {wrong}.") from None
         one = done.made
+        if done.new:
+            await _journal(deps, import_told(done))
         body = {
             "import": one.id,
             "new": done.new,
             "lines": one.line_count,
             "total": str(present([one.total_nano])[0]),
             "currency": one.currency,
-            "overlaps": [other.id for other in done.overlaps],
         }
         return JSONResponse(body, status_code=201 if done.new else 200)
 
@@ -128,7 +135,7 @@ def router(deps: ReconcileDeps) -> APIRouter:
         who = Decider(by=actor.name, at_us=now // 1000, reason=reason)
         work = _deciding((snapshot, name, exception, action), who, actor)
         try:
-            one, entries = await deps.store.run(work)
+            one, entries, entry = await deps.store.run(work)
         except LookupError:
             raise GatewayError(
                 Refusal(
@@ -140,9 +147,24 @@ def router(deps: ReconcileDeps) -> APIRouter:
             ) from None
         except ValueError as wrong:
             raise bad(None, f"{wrong}.") from None
+        await _journal(deps, entry)
         return JSONResponse({"exception": one.id, "action": action, "entries": entries})
 
     return routes
+
+
+async def _journal(deps: ReconcileDeps, entry: Told) -> None:
+    """Note it in the journal. The change stands, with its line in the admin log, if the journal is away."""
+    with suppress(JournalUnavailable):
+        await deps.journal.append(*entry)
+        return
+    raise GatewayError(
+        Refusal(
+            code=Code.JOURNAL_UNAVAILABLE,
+            message="It was done, but the journal could not note it.",
+            retry=False,
+        )
+    )
 
 
 def _taking(content: bytes, asked: Asked, options: Options, actor: Actor) -> Callable[[Connection], Imported]:
@@ -162,23 +184,23 @@ def _taking(content: bytes, asked: Asked, options: Options, actor: Actor) -> Cal
 
 def _deciding(
     what: tuple[Snapshot, str, str, str], who: Decider, actor: Actor
-) -> Callable[[Connection], tuple[Difference, int]]:
+) -> Callable[[Connection], tuple[Difference, int, Told]]:
     snapshot, name, exception, action = what
 
-    def work(connection: Connection) -> tuple[Difference, int]:
+    def work(connection: Connection) -> tuple[Difference, int, Told]:
         found = bills(connection, snapshot, name)
         if exception not in {one.id for bill in found.bills for one in bill.open}:
             raise LookupError(exception)
         (one,) = chosen(found, [exception])
         case = case_of(snapshot, found, one, booking=action == "adjust")
-        entries = 0
+        made = None
         if action == "accept":
             accept(connection, case, who)
         else:
-            entries = len(adjust(connection, case, who))
+            made = adjust(connection, case, who)
         detail = {"reason": who.reason}
         _log(connection, actor, (snapshot.tenant, who.at_us), (f"reconcile.{action}ed", one.id), detail)
-        return one, entries
+        return one, len(made or ()), told(case, who, made)
 
     return work
 
@@ -247,7 +269,7 @@ def _bill(bill: VendorBill) -> dict[str, object]:
                 "status": one.status,
                 "day": day_of(one.cell),
                 "model": one.cell.model,
-                "amount": str(present([one.cell.open_nano])[0]),
+                "amount": str(present([one.left_nano])[0]),
                 "cause": one.main.cause,
                 "says": one.main.says,
             }

@@ -65,7 +65,6 @@ def router(deps: ReportDeps) -> APIRouter:
                 month_name=month or month_of(now, snapshot.timezone),
                 version=version,
                 grain=per,
-                now=now,
             )
         except ValueError as wrong:
             raise bad("version" if "FOCUS" in str(wrong) else "per", f"{wrong}.") from None

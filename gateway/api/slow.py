@@ -41,6 +41,7 @@ from gateway.core.values import Surface
 from gateway.policy.sign import Keyring
 from gateway.policy.watch import PolicySource
 from gateway.ports import Budgets, Clock, ContentStore, Detector, Journal, Keys
+from gateway.reports.statements import Sign
 
 Handler = Callable[
     [
@@ -73,6 +74,7 @@ class SlowDeps:
     issue_id: Callable[[], str]
     endpoints: Sequence[Endpoint]
     journals: Path  # the folder of this machine's journals
+    sign: Callable[[], Sign | None]  # signs statements of closed months
 
 
 def slow_surfaces(deps: SlowDeps) -> Handler:
@@ -109,6 +111,7 @@ def slow_surfaces(deps: SlowDeps) -> Handler:
                 tokens=deps.tokens,
                 store=deps.store,
                 snapshot=lambda: deps.source.snapshot,
+                journal=deps.journal,
                 clock=deps.clock,
                 issue_id=deps.issue_id,
             )
@@ -183,6 +186,7 @@ def slow_surfaces(deps: SlowDeps) -> Handler:
                 store=deps.store,
                 snapshot=lambda: deps.source.snapshot,
                 keyring=deps.judges,
+                sign=deps.sign,
                 journals=deps.journals,
                 journal=deps.journal,
                 clock=deps.clock,

@@ -24,13 +24,13 @@ from gateway.policy.sign_statement import genuine, signer
 from gateway.reports import closing, correcting, rebuilding
 from gateway.reports.correcting import NotCorrected
 from gateway.reports.statements import By, NotClosed, Sign, Stated, restate
-from gateway.reports.verifying import verify
+from gateway.reports.verifying import noted_in, verify
 from gateway.settings import Settings
 
 _KEY = click.option(
     "--key",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Private key to sign the statement with, as `borderpost policy keygen` makes it.",
+    help="Private key to sign the statement with, as `borderpost policy keygen` makes it [`statement_key`].",
 )
 _JSON = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 
@@ -67,8 +67,7 @@ def status(form: str, toml: Path | None) -> None:
                 f"{_moment(version.made_us, snapshot.timezone)} by {version.made_by}{signed}"
             )
         for unread in item.unread:
-            where = f"{unread.host or 'a host'} ({unread.place})"
-            click.echo(f"         waits for `{unread.writer}` on {where}: {unread.why}")
+            click.echo(f"         waits for {unread}")
         if item.later:
             click.echo(
                 f"         {item.later} entries about it were booked later; "
@@ -146,8 +145,9 @@ def statement(month: str, version: int | None, toml: Path | None) -> None:
 
 @command.command("verify")
 @click.argument("month", required=False)
+@click.option("--journal", is_flag=True, help="Also compare with what the journal on this machine noted.")
 @with_config
-def verify_(month: str | None, toml: Path | None) -> None:
+def verify_(month: str | None, toml: Path | None, *, journal: bool) -> None:
     """Compute the hash of MONTH again, or of every closed month, and name the first difference.
 
     Status 0 if everything holds, 1 if not.
@@ -156,7 +156,9 @@ def verify_(month: str | None, toml: Path | None) -> None:
     snapshot = snapshot_of(settings.policies)
     bad = False
     try:
-        judge = genuine(_keyring(settings))
+        keyring = _keyring(settings)
+        judge = genuine(keyring)
+        noted = noted_in(_journals(settings), snapshot.tenant) if journal else None
         with store_of(settings) as store, store.read() as connection:
             months = (
                 [month]
@@ -166,10 +168,14 @@ def verify_(month: str | None, toml: Path | None) -> None:
             if not months:
                 click.echo("no month is closed yet")
             for name in months:
-                for check in verify(connection, snapshot.tenant, name, genuine=judge):
+                for check in verify(connection, snapshot.tenant, name, genuine=judge, noted=noted):
                     bad = bad or bool(check.problems)
                     state = "DIFFERS" if check.problems else "holds"
                     signed = f", signed by {check.signer}" if check.signer else ", not signed"
+                    if check.signer and keyring is None:
+                        signed += " (no `policy_keyring` says whose key it is)"
+                    if noted is not None and (name, check.version) not in noted:
+                        signed += ", in no journal here"
                     click.echo(f"{name} v{check.version}  {state}  {check.rows} rows  {check.sha256}{signed}")
                     for problem in check.problems:
                         click.echo(f"         {problem}")
@@ -300,6 +306,7 @@ def _keyring(settings: Settings) -> Keyring | None:
 
 
 def _sign(key: Path | None, settings: Settings) -> Sign | None:
+    key = key or settings.statement_key
     return None if key is None else signer(key, _keyring(settings), name=getpass.getuser())
 
 
@@ -312,7 +319,7 @@ def _say(done: Stated, what: str) -> None:
         return
     nano = int(str(done.statement["restated_nano" if done.version > 1 else "nano"]))
     state = f"{what} now" if done.fresh else f"{what} before"
-    click.echo(f"{done.period} v{done.version} {state}  {present([nano])[0]} {done.statement['currency']}")
+    click.echo(f"{done.period} v{done.version} {state}  {present([nano])[0]:,} {done.statement['currency']}")
     click.echo(f"sha256  {done.sha256}")
     if what == "closed":
         counts = done.statement["rows"]
@@ -345,7 +352,7 @@ def _figures(item: closing.Standing) -> str:
         return ""
     said = orjson.loads(item.statements[-1].statement)
     nano = int(said["restated_nano"] if item.statements[-1].version > 1 else said["nano"])
-    return f"  {present([nano])[0]} {said['currency']}"
+    return f"  {present([nano])[0]:,} {said['currency']}"
 
 
 def _moment(at_us: int, timezone: str) -> str:

@@ -187,9 +187,15 @@ def check_policies(settings: Settings) -> Iterator[Finding]:
             text=f"stale, so refused: {', '.join(stale)}",
             fix="check them again and renew `seen` in deployments.yaml",
         )
-    from gateway.adapters.upstreams.secrets import Secrets  # noqa: PLC0415 (as above)
+    from gateway.adapters.upstreams.secrets import SecretMissing, Secrets  # noqa: PLC0415 (as above)
 
-    missing = Secrets(environment()).missing(snapshot.connections.values())
+    secrets = Secrets(environment())
+    missing = secrets.missing(snapshot.connections.values())
+    for receiver in snapshot.alerts.receivers.values():
+        try:
+            secrets.get(receiver.way.secret)
+        except SecretMissing as why:
+            missing.append(f"{receiver.name}: {str(why).replace('connection', 'destination')}")
     for line in missing:
         yield Finding(name="secrets", level="fault", text=line)
     if not missing:

@@ -50,7 +50,6 @@ def pools(toml: Path | None) -> None:
 
 
 def _pool(pool: Pool, last: int | None, now: int) -> str:
-    there = [r for r in pool.replicas if r.since <= now and (r.until is None or now < r.until)]
     rate, c = pool.rate_at(now), pool.coefficients
     booked = "no hour yet" if last is None else f"through the hour of {_when(last)}"
     paid = (
@@ -71,7 +70,7 @@ def _pool(pool: Pool, last: int | None, now: int) -> str:
     return "\n".join(
         [
             f"{pool.id}  {pool.engine} in {pool.region}, for {', '.join(pool.deployments)}",
-            f"  now       {len(there)} replicas of {pool.gpus} GPUs; {paid}",
+            f"  now       {pool.replicas_at(now)} replicas of {pool.gpus} GPUs; {paid}",
             f"  idle      {pool.idle.replace('_', ' ')}",
             f"  µs        {us} ({known})",
             f"  booked    {booked}",
@@ -94,8 +93,11 @@ def _pool(pool: Pool, last: int | None, now: int) -> str:
 @with_config
 def calibrate(pool_name: str, seconds: float, every: float, toml: Path | None) -> None:
     """Measure what a step of a pool's engine costs, from its own counters, under the load it has now."""
-    from gateway.adapters.engine_metrics import Engines, NoMetrics, intervals  # noqa: PLC0415 (numpy)
-    from gateway.adapters.gpu_fit import TooLittle, fit  # noqa: PLC0415 (as above)
+    try:
+        from gateway.adapters.engine_metrics import Engines, NoMetrics, intervals  # noqa: PLC0415 (numpy)
+        from gateway.adapters.gpu_fit import TooLittle, fit  # noqa: PLC0415 (as above)
+    except ModuleNotFoundError as missing:
+        stop(f"calibrating needs `{missing.name}`: install borderpost[reports]")
     from gateway.adapters.transport import Transport  # noqa: PLC0415 (only here)
 
     settings = settings_of(toml)
@@ -156,29 +158,27 @@ def _told(pool: Pool, found: Fitted) -> str:
 
 @command.command("close")
 @click.option("--since", metavar="YYYY-MM-DD", help="From when a pool is booked that never was; UTC.")
-@click.option(
-    "--recalibrate", metavar="POOL", help="Split closed hours again by the pool's present coefficients."
-)
-@click.option("--from", "first", metavar="YYYY-MM-DD", help="First day to recalibrate; UTC.")
-@click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day to recalibrate, included; UTC.")
+@click.option("--again", metavar="POOL", help="Split and price closed hours again by the pool as it is now.")
+@click.option("--from", "first", metavar="YYYY-MM-DD", help="First day to do again; UTC.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day to do again, included; UTC.")
 @with_config
 def close(
-    since: str | None, recalibrate: str | None, first: str | None, last: str | None, toml: Path | None
+    since: str | None, again: str | None, first: str | None, last: str | None, toml: Path | None
 ) -> None:
     """Book every hour that is due, as the server does by itself; closed hours never change."""
     settings = settings_of(toml)
     snapshot = snapshot_of(settings.policies)
-    if recalibrate is not None and (first is None or last is None):
-        stop("say which days to recalibrate: --from 2026-11-01 --to 2026-11-30")
+    if again is not None and (first is None or last is None):
+        stop("say which days to do again: --from 2026-11-01 --to 2026-11-30")
     with store_of(settings) as store:
         windows = GpuWindows(store, lambda: snapshot, time.time_ns, by="borderpost gpu close")
         if since is not None:
             for pool in snapshot.pools.values():
                 windows.since(pool, at_us=_day(since))
         try:
-            if recalibrate is not None and first is not None and last is not None:
-                done = windows.recalibrate(
-                    _named(snapshot, recalibrate), start_us=_day(first), end_us=_day(last) + DAY_US
+            if again is not None and first is not None and last is not None:
+                done = windows.again(
+                    _named(snapshot, again), start_us=_day(first), end_us=_day(last) + DAY_US
                 )
             else:
                 done = []

@@ -23,17 +23,19 @@ from gateway.adapters.transport import Transport
 from gateway.adapters.upstreams.secrets import SecretMissing, Secrets
 from gateway.adapters.vendor_costs import SOURCES, BadFile, Options, Reader, reader_of
 from gateway.adapters.vendor_costs.cells import DAY_US, day_us
-from gateway.adapters.vendor_costs.deciding import Decider, accept, adjust, reason_of
+from gateway.adapters.vendor_costs.deciding import Decider, accept, adjust, reason_of, told
 from gateway.adapters.vendor_costs.fetching import FetchFailed, fetch, queries
 from gateway.adapters.vendor_costs.importing import (
     Asked,
     Imported,
     Refused,
+    Told,
     digest_of,
     fetched_before,
     take,
 )
-from gateway.cli.opened import reading, settings_of, snapshot_of, stop, store_of, with_config
+from gateway.adapters.vendor_costs.importing import told as import_told
+from gateway.cli.opened import note, reading, settings_of, snapshot_of, stop, store_of, with_config
 from gateway.core.bill import Billing
 from gateway.core.money import present
 from gateway.core.snapshot import Snapshot
@@ -64,6 +66,7 @@ def command() -> None:
 @click.option("--invoice-total", metavar="AMOUNT", help="What the invoice says in all, such as 1234.56.")
 @click.option("--covers", metavar="FROM..TO", help="Days that the file is about [those in it].")
 @click.option("--only", multiple=True, metavar="COLUMN=VALUE", help="Such rows only. May be repeated.")
+@click.option("--beside", is_flag=True, help="It counts beside another import of the same account and days.")
 @click.option("--keep-repeats", is_flag=True, help="Take in lines that stand twice, as duplicates.")
 @with_config
 def import_file(
@@ -77,6 +80,7 @@ def import_file(
     invoice_total: str | None,
     covers: str | None,
     only: tuple[str, ...],
+    beside: bool,
     keep_repeats: bool,
     toml: Path | None,
 ) -> None:
@@ -96,6 +100,7 @@ def import_file(
             by=_me(),
             now_us=time.time_ns() // 1000,
             supersedes=supersedes,
+            beside=beside,
             invoice=invoice,
             invoice_total=None if invoice_total is None else _amount(invoice_total),
             covers=None if covers is None else _covers(covers),
@@ -108,6 +113,8 @@ def import_file(
         stop(f"nothing was imported: {wrong}")
     except PolicyErrors as wrong:
         stop(f"nothing was imported: the mapping cannot be used\n{wrong}")
+    if made.new:
+        note(settings, [import_told(made)])
     _say(made)
 
 
@@ -140,12 +147,6 @@ def _say(made: Imported) -> None:
         gap = present([one.invoice_nano - one.total_nano])[0]
         click.echo(
             f"invoice {one.invoice or '–'}: {present([one.invoice_nano])[0]:,}, {gap:+,} against its lines"
-        )
-    for other in made.overlaps:
-        click.echo(
-            f"borderpost: {other.id[:12]} ({other.file}) is about some of the same days, and both count; "
-            f"of a file that corrects it say so: --supersedes {other.id[:12]}",
-            err=True,
         )
 
 
@@ -196,6 +197,7 @@ def fetch_(*, vendor: str, month_name: str | None, toml: Path | None) -> None:
                     logged(connection, snapshot, "reconcile.imported", done.made.id, {"vendor": vendor})
     except (BadFile, Refused) as wrong:
         stop(f"nothing was imported: {wrong}")
+    note(settings, [import_told(done) for done in made if done.new])
     for done in made:
         _say(done)
 
@@ -248,7 +250,7 @@ def status(*, month_name: str | None, everything: bool, toml: Path | None) -> No
 
 
 def _exception(one: Difference) -> str:
-    amount = present([one.cell.open_nano])[0]
+    amount = present([one.left_nano])[0]
     return (
         f"{one.id} {one.status}: {day_of(one.cell)} {one.cell.model or '–'} {amount:+,} {one.currency}: "
         f"{explained(one.cell.parts, one.currency)}"
@@ -288,13 +290,17 @@ def accept_(
         with store_of(settings) as store, store.write() as connection:
             found = bills(connection, snapshot, month_name or month_of(time.time_ns(), snapshot.timezone))
             picked = chosen(found, exceptions, vendor=vendor, cause=cause)
+            entries = []
             for one in picked:
-                accept(connection, case_of(snapshot, found, one, booking=False), who)
+                case = case_of(snapshot, found, one, booking=False)
+                accept(connection, case, who)
+                entries.append(told(case, who, None))
                 logged(connection, snapshot, "reconcile.accepted", one.id, {"reason": who.reason})
     except ValueError as wrong:
         stop(str(wrong))
+    note(settings, entries)
     for one in picked:
-        click.echo(f"accepted {one.id}: {present([one.cell.open_nano])[0]:+,} {one.currency}")
+        click.echo(f"accepted {one.id}: {present([one.left_nano])[0]:+,} {one.currency}")
 
 
 @command.command("adjust")
@@ -314,12 +320,15 @@ def adjust_(
     snapshot = snapshot_of(settings.policies)
     _named(exceptions, vendor, cause)
     said: list[str] = []
+    entries_told: list[Told] = []
     try:
         who = Decider(by=_me(), at_us=time.time_ns() // 1000, reason=reason_of(reason))
         with store_of(settings) as store, store.write() as connection:
             found = bills(connection, snapshot, month_name or month_of(time.time_ns(), snapshot.timezone))
             for one in chosen(found, exceptions, vendor=vendor, cause=cause):
-                made = adjust(connection, case_of(snapshot, found, one, booking=True), who)
+                case = case_of(snapshot, found, one, booking=True)
+                made = adjust(connection, case, who)
+                entries_told.append(told(case, who, made))
                 logged(connection, snapshot, "reconcile.adjusted", one.id, {"reason": who.reason})
                 booked = present([sum(entry.nano for entry in made)])[0]
                 period = made[0].billing_period if made else found.period.name
@@ -327,6 +336,7 @@ def adjust_(
                 said.append(f"adjusted {one.id}: {booked:+,} {one.currency}, {entries} in {period}")
     except ValueError as wrong:
         stop(str(wrong))
+    note(settings, entries_told)
     for line in said:
         click.echo(line)
 

@@ -106,7 +106,7 @@ def focus(
     name = month_name or month_of(now, snapshot.timezone)
     _to_a_file(form, output, f"focus-{version}-{name}.{form}", binary=form == "parquet")
     try:
-        found = reading(settings, export(snapshot, month_name=name, version=version, grain=grain, now=now))
+        found = reading(settings, export(snapshot, month_name=name, version=version, grain=grain))
     except ValueError as wrong:
         stop(str(wrong))
     except FocusRefused as refused:

@@ -8,7 +8,7 @@ unallocated, and shown as such. INVARIANT: the entries of a difference sum to it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.entries import Entry
 
@@ -26,6 +26,8 @@ class Share:
     model: str
     nano: int
     attempt: str = ""
+    currency: str = ""  # of a single call: its price's
+    spend_nano: int = 0  # of a single call: what was booked in the organisation's currency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,17 @@ def entries(what: Difference, *, estimated: Sequence[Share], users: Sequence[Sha
     parts += shared(rest, [abs(one.nano) for one in sharers])
     who: list[Share] = [*(estimated if first else ()), *sharers]
     spend = shared(what.spend_nano, parts) if what.nano else [0] * len(parts)
-    return [
-        _entry(what, one, nano, spend_nano, number)
-        for number, (one, nano, spend_nano) in enumerate(zip(who, parts, spend, strict=True))
-        if nano or spend_nano
-    ]
+    made: list[Entry] = []
+    for one, nano, spend_nano in zip(who, parts, spend, strict=True):
+        if not (nano or spend_nano):
+            continue
+        if one.attempt and one.currency == what.currency:
+            # Reversed and booked anew: what is estimated is then right by plain summing.
+            back = _entry(what, one, -one.nano, -one.spend_nano, len(made))
+            made.append(replace(back, estimated=True, ratio_ppb=0))
+            nano, spend_nano = nano + one.nano, spend_nano + one.spend_nano  # noqa: PLW2901 (what is known)
+        made.append(_entry(what, one, nano, spend_nano, len(made)))
+    return made
 
 
 def shared(amount: int, weights: Sequence[int]) -> list[int]:

@@ -18,6 +18,7 @@ from gateway.core.units import is_money, shown
 from gateway.core.windows import ONCE, ROLLING, rfc3339
 
 DAY = 86_400 * 1_000_000_000
+CENT = 10_000_000
 FORECAST_AFTER = 10
 """Percent of a window that must be over before its end is forecast from its pace."""
 
@@ -93,7 +94,7 @@ def _threshold(where: Spent, window: str, percent: int, *, now: int, teams: froz
         key=f"threshold:{where.budget}:{window}:{percent}",
         kind=AlertKind.THRESHOLD,
         at=now,
-        title=f"{_capital(_whose(where))} has spent {percent} % of its budget: {spent} of {most}",
+        title=f"{_capital(_whose(where))} has passed {percent} % of its budget: {spent} of {most}",
         facts=(*_facts(where), ("percent", percent)),
         teams=teams,
     )
@@ -138,8 +139,12 @@ def _whose(where: Spent) -> str:
 
 
 def _amount(amount: int, where: Spent) -> str:
+    """Return an amount as a sentence says it: money to the cent, and exact below one. Facts stay exact."""
     unit = where.limit.unit
-    return f"{shown(amount, unit)} {unit if is_money(unit) else unit.replace('_', ' ')}"
+    if not is_money(unit):
+        return f"{shown(amount, unit)} {unit.replace('_', ' ')}"
+    cents = -(-amount // CENT) if amount % CENT * 2 > CENT else amount // CENT
+    return f"{shown(amount if abs(amount) < CENT else cents * CENT, unit)} {unit}"
 
 
 def _capital(text: str) -> str:

@@ -86,8 +86,8 @@ def judge(past: Sequence[Day], day: Day, *, least_nano: int) -> Anomaly | None:
     known = past[-WINDOW_DAYS:]
     if len(known) < FEWEST_DAYS:
         return None
-    sums = [_sum(one).nano for one in known]
-    nano = _sum(day).nano
+    sums = [_nano(one) for one in known]
+    nano = _nano(day)
     usual, far = distance(sums, nano)
     if abs(far) < FAR or abs(nano - usual) < max(least_nano, LEAST_SHARE * usual):
         return None
@@ -157,6 +157,10 @@ def reasons(usual: Sequence[Day], day: Day) -> Reasons:
 
 def _sum(day: Day) -> Usage:
     return sum(day.values(), Usage())
+
+
+def _nano(day: Day) -> int:
+    return sum(used.nano for used in day.values())
 
 
 def _over(top: Fraction, bottom: Fraction) -> Fraction:

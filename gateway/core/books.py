@@ -9,7 +9,7 @@ by start, then id), then of entries by id. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -105,16 +105,18 @@ class Tally:
     unconverted: int = 0
     late: int = 0
     marks: bytearray = field(default_factory=bytearray)
-    _hash: hashlib._Hash = field(init=False)
+    _update: Callable[[bytes], None] = field(init=False)
+    _digest: Callable[[], str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with the format."""
-        self._hash = hashlib.sha256(FORMAT.encode() + b"\n")
+        made = hashlib.sha256(FORMAT.encode() + b"\n")
+        self._update, self._digest = made.update, made.hexdigest
 
     @property
     def sha256(self) -> str:
         """The hash of what was fed so far."""
-        return self._hash.hexdigest()
+        return self._digest()
 
     @property
     def nano(self) -> int:
@@ -124,7 +126,7 @@ class Tally:
     def add(self, table: str, row: Row) -> bytes:
         """Take the next row; return its mark."""
         text = line(table, row, self.columns[table])
-        self._hash.update(text)
+        self._update(text)
         short = mark(text)
         self.marks += short
         self.rows[table] = self.rows.get(table, 0) + 1

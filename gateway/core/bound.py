@@ -2,9 +2,9 @@
 
 INVARIANT: :func:`input_bound` is never below the vendor's count. It needs no
 tokenizer, though one that is on board lowers it: byte-level tokenizers make at most
-one token of a byte, so the bytes of the JSON bound the text, and its punctuation (``{"role":"user","content":""}``)
-more than covers what a chat template adds per message. Media are counted by caps
-that the deployment declares; without a cap there is no bound, and no call.
+one token of a byte, so the bytes of the JSON bound the text, and its punctuation
+(``{"role":"user","content":""}``) more than covers what a chat template adds per
+message. Media are counted by caps that the deployment declares; without a cap there is no bound, and no call.
 """
 
 from __future__ import annotations

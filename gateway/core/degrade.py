@@ -87,7 +87,7 @@ def wider(one: Deployment, allowed: Iterable[Deployment]) -> bool:
         if places is None:
             if None not in sets:
                 return True
-        elif places and not inside(places, frozenset().union(*(each or () for each in sets))):
+        elif places and not inside(places, frozenset(code for each in sets for code in each or ())):
             return True
     days = [each.keeps_content_days for each in known]
     if _beyond(one.keeps_content_days, days):

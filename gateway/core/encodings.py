@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import orjson
@@ -40,12 +41,16 @@ def encoding_of(connection: Connection) -> str | None:
     A model's name means something at OpenAI's own hosts only: elsewhere a name is whatever
     somebody called it, so there it counts in an encoding only if the connection says so.
     """
-    declared = connection.options.get(OPTION)
+    return _encoding(connection.api, connection.url, connection.model, connection.options.get(OPTION))
+
+
+@lru_cache(maxsize=1024)
+def _encoding(api: str, url: str, model: str, declared: str | None) -> str | None:
     if declared is not None:
         return declared if declared in ENCODINGS else None
-    if connection.api != "openai" or not _HOSTS.fullmatch(urlsplit(connection.url).hostname or ""):
+    if api != "openai" or not _HOSTS.fullmatch(urlsplit(url).hostname or ""):
         return None
-    return next((encoding for names, encoding in _MODELS if names.fullmatch(connection.model)), None)
+    return next((encoding for names, encoding in _MODELS if names.fullmatch(model)), None)
 
 
 def texts(surface: Surface, body: Mapping[str, object]) -> list[str]:

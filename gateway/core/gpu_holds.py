@@ -26,9 +26,13 @@ def most(snapshot: Snapshot, deployment_id: str, *, input_tokens: int, output_to
 
 
 def used(
-    snapshot: Snapshot, deployment_id: str, usage: Usage | None, *, started: int, ended: int
+    snapshot: Snapshot, deployment_id: str, usage: Usage | None, *, started: int, ended: int, beside: int = 1
 ) -> int | None:
-    """Return what a call that ended took; None where its usage never came, so that its hold is booked."""
+    """Return what a call that ended took; None where its usage never came, so that its hold is booked.
+
+    ``beside`` calls of the pool were in flight when it was sent, itself included: they shared its steps.
+    The worker knows its own calls only, so with several workers the estimate errs high.
+    """
     pool = snapshot.pool_of.get(deployment_id)
     if pool is None:
         return most(snapshot, deployment_id, input_tokens=0, output_tokens=0)
@@ -38,6 +42,7 @@ def used(
         pool,
         usage.total_input - usage.cache_read,
         usage.total_output,
+        max(1, beside // max(1, pool.replicas_at(started))),
         cached_tokens=usage.cache_read,
         duration_us=max(0, ended - started) // 1000,
     )

@@ -92,6 +92,10 @@ class Pool:
         """Return the rate in force at an instant, or None before the first."""
         return next((rate for rate in reversed(self.rates) if rate.valid_from <= at), None)
 
+    def replicas_at(self, at: int) -> int:
+        """Return how many replicas are there at an instant."""
+        return sum(1 for r in self.replicas if r.since <= at and (r.until is None or at < r.until))
+
     def calibrated(self, coefficients: Coefficients) -> Pool:
         """Return the same pool with other coefficients."""
         return replace(self, coefficients=coefficients)

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gateway.core.alert_plan import NO_ALERTS, AlertPlan
 from gateway.core.bill import Billing
 from gateway.core.gl import Books
 from gateway.core.gpu_pools import Pool
-from gateway.core.alert_plan import NO_ALERTS, AlertPlan
 from gateway.core.ladder import Ladder
 from gateway.core.places import Places
 from gateway.core.rules import CompiledRules
@@ -190,7 +190,7 @@ class Snapshot:
     policy_owner: str = ""  # whom a refusal names when no rule names another
     alerts: AlertPlan = NO_ALERTS
     billing: Mapping[str, Billing] = field(default_factory=dict[str, Billing])  # by vendor
-    books: Books = Books()  # accounts, and how a period is closed
+    books: Books = field(default_factory=Books)  # accounts, and how a period is closed
     model_budgets: Mapping[str, tuple[BudgetLimit, ...]] = field(  # by alias
         default_factory=dict[str, tuple[BudgetLimit, ...]]
     )

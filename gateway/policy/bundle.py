@@ -68,7 +68,7 @@ class Bundle:
     facts_hash: str
     prices_hash: str
     pools: Mapping[str, PoolModel] = field(default_factory=dict[str, PoolModel])
-    alerts: AlertsFile = AlertsFile()
+    alerts: AlertsFile = field(default_factory=AlertsFile)
     warnings: tuple[Problem, ...] = ()
 
     def at(self, kind: str, *path: str | int) -> str:

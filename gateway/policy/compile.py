@@ -181,7 +181,9 @@ _DEFAULT_URLS = {
 }
 
 
-_OPTIONS = ("aws_region", "api_version", "organization", "project", "inference_geo", "credentials_url", "tokenizer")
+_OPTIONS = (
+    "aws_region", "api_version", "organization", "project", "inference_geo", "credentials_url", "tokenizer",
+)  # fmt: skip
 
 
 def _connections(bundle: Bundle) -> dict[str, Connection]:
@@ -247,9 +249,7 @@ def _apps(bundle: Bundle) -> dict[str, App]:
                 budgets=org
                 + of_team
                 + compile_budgets.budgets(bundle, "app", app_id, app.budget, *path, "budget"),
-                key_budgets=compile_budgets.budgets(
-                    bundle, "key", "*", app.key_budget, *path, "key_budget"
-                ),
+                key_budgets=compile_budgets.budgets(bundle, "key", "*", app.key_budget, *path, "key_budget"),
                 user_budgets=of_users
                 + compile_budgets.budgets(
                     bundle, "user", f"{app_id}/*", app.user_budget, *path, "user_budget"

@@ -8,6 +8,7 @@ Kept by finance with vendor risk. Without it bills are imported from files and n
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StringConstraints, model_validator
@@ -65,12 +66,10 @@ def billing(vendor: Name, model: BillingModel) -> Billing:
         secret=model.secret,
         currency=model.currency or "",
         models=dict(model.models),
-        percent_ppm=int(_scaled(model.exceptions.percent, 10_000)),
-        amount_nano=int(_scaled(model.exceptions.amount, NANO)),
+        percent_ppm=_scaled(model.exceptions.percent, 10_000),
+        amount_nano=_scaled(model.exceptions.amount, NANO),
     )
 
 
 def _scaled(amount: str, by: int) -> int:
-    whole, _, rest = amount.partition(".")
-    digits = int(whole + rest) * by
-    return digits // 10 ** len(rest)
+    return int(Decimal(amount) * by)

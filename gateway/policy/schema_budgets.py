@@ -164,6 +164,21 @@ class BudgetModel(Strict):
         return self
 
 
+    @model_validator(mode="after")
+    def _lends(self) -> BudgetModel:
+        if self.overdraft is None:
+            return self
+        if self.soft:
+            raise wrong("a soft budget refuses nothing, so nothing is lent beyond it", "remove overdraft")
+        quoted = isinstance(self.overdraft.up_to, str)
+        if quoted != isinstance(self.amount, str):
+            fix = 'write {up_to: "5.00"}' if not quoted else "write {up_to: 5000}"
+            raise wrong(f"an overdraft is in the budget's unit, `{self.unit}`", fix)
+        if quoted:
+            _money(str(self.overdraft.up_to))
+        return self
+
+
 def once_only(budget: BudgetModel) -> bool:
     """Say whether a budget is for a time once."""
     return budget.from_ is not None

@@ -12,7 +12,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.policy.sign import Keyring, Unusable, private_key, public_of
+from gateway.policy.sign import Keyring, Unusable, private_key, public_of, read_keyring
+from gateway.settings import Settings
 
 FINANCE = "finance"
 """The role that closes months and approves what things may cost."""
@@ -31,6 +32,14 @@ def signer(path: Path, keyring: Keyring | None, *, name: str) -> Callable[[bytes
             raise Unusable(f"the keyring does not know this key as `{FINANCE}`; add its public half")
         name = known[0].name
     return lambda message: (name, public, key.sign(message))
+
+
+def statement_signer(settings: Settings) -> Callable[[bytes], tuple[str, bytes, bytes]] | None:
+    """Return what signs with this installation's own key, if it has one. Raises Unusable."""
+    if settings.statement_key is None:
+        return None
+    keyring = read_keyring(settings.policy_keyring) if settings.policy_keyring is not None else None
+    return signer(settings.statement_key, keyring, name="borderpost")
 
 
 def genuine(keyring: Keyring | None) -> Callable[[str, bytes, bytes, bytes], str]:

@@ -68,13 +68,13 @@ def rendered(
     try:
         document = builder(kind)(snapshot, Asked(month=name, by=names, now=now))
     except ValueError as wrong:
-        raise AskedWrong("by" if names else "month", str(wrong)) from None
+        raise AskedWrong("by" if names else "kind", str(wrong)) from None
 
     def work(connection: Connection) -> Rendered:
         try:
             found = document(connection)
         except ValueError as wrong:
-            raise AskedWrong("by" if names else "month", str(wrong)) from None
+            raise AskedWrong("by" if names else "kind", str(wrong)) from None
         return written(found, form, section)
 
     return work

@@ -20,7 +20,7 @@ from gateway.adapters.store_sql.our_hours import MeterHour, Span
 from gateway.adapters.store_sql.vendor_costs import Decision, Import, StoredLine
 from gateway.adapters.vendor_costs.deciding import Case
 from gateway.core.bill import Billing, Kind, ModelNames
-from gateway.core.cut_off import DAY_US
+from gateway.core.cut_off import DAY_US, HOUR_US
 from gateway.core.entries import Entry
 from gateway.core.errors import Refusal
 from gateway.core.prices import convert
@@ -57,7 +57,12 @@ class Difference:
     @property
     def booked_nano(self) -> int:
         """What adjustments took off it already."""
-        return -sum(part.nano for part in self.cell.parts if part.cause == "adjusted")
+        return _booked(self.cell)
+
+    @property
+    def left_nano(self) -> int:
+        """What booking it would book: the bill's difference less what was booked before."""
+        return self.cell.open_nano - self.booked_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,9 @@ def _vendor(
     covered = _covered(period.name, stored, imports)
     reach = (min(period.start_us, covered[0]) - DAY_US, max(period.end_us, covered[1]) + DAY_US)
     span = Span(tenant=snapshot.tenant, vendor=vendor, start_us=reach[0], end_us=reach[1])
-    ours = our_hours.hours(connection, span, cuts=(period.start_us, period.end_us))
+    # Days of Kolkata begin within an hour of UTC.
+    ragged = {line.start_us for line in stored if line.start_us % HOUR_US}
+    ours = our_hours.hours(connection, span, cuts=(period.start_us, period.end_us, *covered, *ragged))
     booked = our_hours.booked(connection, span)
     names = _names(snapshot, our_hours.reported(connection, span), declared)
     charged = tuple(sorted({line.currency for line in stored if line.currency}))
@@ -330,23 +337,29 @@ def _differences(
     made: list[Difference] = []
     vendor = declared.vendor
     for cell in found.cells:
-        size = abs(cell.open_nano)
         name = exception_id(vendor, currency, cell)
         decision = decided.get(name)
-        if not _is_open(size, abs(cell.theirs_nano or cell.ours_nano), declared) and decision is None:
-            continue
-        if not size:
-            continue
+        scale = abs(cell.theirs_nano or cell.ours_nano)
+        left = cell.open_nano - _booked(cell)
         if decision is None:
+            if not _is_open(abs(left), scale, declared):
+                continue
             status = "open"
-        elif decision.open_nano == cell.open_nano:
-            status = "accepted" if decision.action == "accept" else "adjusted"
+        elif not cell.open_nano:
+            continue
         else:
-            status = "open again"
+            # What was accepted stands as it was; what was adjusted, up to what was booked.
+            drift = left if decision.action == "adjust" else cell.open_nano - decision.open_nano
+            done = "adjusted" if decision.action == "adjust" else "accepted"
+            status = "open again" if _is_open(abs(drift), scale, declared) else done
         made.append(
             Difference(id=name, vendor=vendor, currency=currency, cell=cell, status=status, decision=decision)
         )
     return tuple(made)
+
+
+def _booked(cell: Cell) -> int:
+    return -sum(part.nano for part in cell.parts if part.cause == "adjusted")
 
 
 _CENT = 10_000_000
@@ -366,10 +379,9 @@ def exception_id(vendor: str, currency: str, cell: Cell) -> str:
 def case_of(snapshot: Snapshot, found: Bills, one: Difference, *, booking: bool) -> Case:
     """Return an exception as it is decided. Raises ValueError where booking it lacks an exchange rate."""
     bill = next(b for b in found.bills if (b.vendor, b.currency) == (one.vendor, one.currency))
-    delta = one.cell.open_nano - one.booked_nano
     spend = convert(
         snapshot,
-        delta,
+        one.left_nano,
         one.currency,
         snapshot.currency,
         at=one.cell.start_us * 1000,

@@ -37,6 +37,7 @@ from gateway.reports.statements import (
     stated,
     tallied,
 )
+from gateway.reports.unbooked import unbooked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def standing(
         statements=tuple(statements),
         unread=()
         if found is not None or now // 1000 < end_us
-        else tuple(_unread(connection, journals, end_us)),
+        else tuple(_waits_for(connection, snapshot, journals, start_us, end_us)),
         later=later,
     )
 
@@ -143,6 +144,15 @@ def _first_open(connection: Connection, snapshot: Snapshot) -> str | None:
         # What starts after the frontier is of a later month, also if the time zone was changed.
         found.append(name if edge is None else max(name, following(edge.period)))
     return min(found, default=None)
+
+
+def _waits_for(
+    connection: Connection, snapshot: Snapshot, journals: Path | None, start_us: int, end_us: int
+) -> list[Unread]:
+    return [
+        *_unread(connection, journals, end_us),
+        *unbooked(connection, snapshot, start_us=start_us, end_us=end_us),
+    ]
 
 
 def _unread(connection: Connection, journals: Path | None, end_us: int) -> list[Unread]:
@@ -232,13 +242,12 @@ def _may_close(
     first = _first_open(connection, snapshot)
     if first is not None and first < name:
         raise NotClosed(f"{first} is not closed and comes before {name}: close {first} first")
-    unread = _unread(connection, journals, end_us)
+    unread = _waits_for(connection, snapshot, journals, start_us, end_us)
     if unread and not force:
-        which = "; ".join(f"`{u.writer}` on {u.host or 'a host'} ({u.place}): {u.why}" for u in unread)
         raise NotClosed(
-            f"journals may hold more of {name} than the ledger does: {which}. A gateway that runs on the "
-            "same data folder reads them within minutes, an hour after the end of the month at the "
-            "earliest; or close with --force and a --reason"
+            f"{name} may not be whole yet: {'; '.join(str(item) for item in unread)}. A gateway that runs on "
+            "the same data folder reads and books it by itself, some hours after the end of the month; or "
+            "close with --force and a --reason"
         )
     if force and not reason.strip():
         raise NotClosed("--force needs a --reason, which the statement shows")

@@ -63,7 +63,7 @@ def correct(
         raise NotCorrected("a correction needs a --reason, which finance reads in the report")
     row = rows.attempt(connection, snapshot.tenant, attempt)
     if row is None:
-        raise NotCorrected(f"no attempt `{attempt}` is in the ledger; an attempt's id is its call's with #1, #2 …")
+        raise NotCorrected(f"no attempt `{attempt}` is in the ledger; its id is the call's with #1, #2 …")
     had = rows.entries_about(connection, snapshot.tenant, attempt)
     known = rows.known(row, had)
     currency = known.currency or snapshot.currency

@@ -9,8 +9,8 @@ from decimal import Decimal
 import orjson
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql import reports as rows
-from gateway.adapters.store_sql.reports import Thumbs
+from gateway.adapters.store_sql import ratings as rows
+from gateway.adapters.store_sql.ratings import Thumbs
 from gateway.core.feedback import Interval, nano_per_good, wilson
 from gateway.core.money import present
 from gateway.core.snapshot import Snapshot

@@ -23,7 +23,6 @@ from gateway.reports.focus_columns import VERSIONS, Row, Version
 from gateway.reports.focus_files import FILES
 from gateway.reports.focus_fold import Charges
 from gateway.reports.focus_rows import Book, rows
-from gateway.reports.period import minute_of
 from gateway.reports.writers import FormatUnavailable, unavailable
 
 GRAINS = ("day", "hour")
@@ -45,7 +44,6 @@ class Export:
     month: str
     organisation: str
     version: Version
-    as_of: str
     rows: Callable[[], Iterator[Row]]
     count: int
     unpriced: int
@@ -54,12 +52,12 @@ class Export:
 
     def write(self, form: str, out: BinaryIO) -> None:
         """Write the file. Raises FormatUnavailable, or ValueError on a number that the format cannot hold."""
+        # No clock: a closed month is the same file whenever it is asked for.
         metadata = {
             "dataset": "FOCUS CostAndUsage",
             "focus_version": self.version,
             "period": self.month,
             "organisation": self.organisation,
-            "as_of": self.as_of,
             "generator": f"borderpost {__version__}",
         }
         try:
@@ -81,7 +79,7 @@ def version_of(text: str) -> Version:
 
 
 def export(
-    snapshot: Snapshot, *, month_name: str, version: str, grain: str, now: int
+    snapshot: Snapshot, *, month_name: str, version: str, grain: str
 ) -> Callable[[Connection], Export]:
     """Return the work that reads a billing period and checks its rows.
 
@@ -107,7 +105,6 @@ def export(
             month=month_name,
             organisation=snapshot.tenant,
             version=of,
-            as_of=minute_of(now, snapshot.timezone),
             rows=lambda: rows(charges, book),
             count=sum(1 for _ in rows(charges, book)),
             unpriced=charges.unpriced,

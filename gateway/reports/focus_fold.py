@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.adapters.store_sql.reports import Attempt
+from gateway.adapters.store_sql.reports import LedgerRow
 from gateway.core.entries import Entry
 from gateway.core.gpu_books import read_id
 from gateway.core.reserved import split
@@ -109,7 +109,7 @@ class Charges:
         self.single: list[Entry] = []
         self.unpriced = 0
 
-    def attempts(self, attempts: Iterable[Attempt]) -> None:
+    def attempts(self, attempts: Iterable[LedgerRow]) -> None:
         """Add attempts: a row per meter that was used."""
         for attempt in attempts:
             self._attempt(attempt)
@@ -123,7 +123,7 @@ class Charges:
         """Return whether a charge period lies in the billing period; what does not is a correction."""
         return self.start_us <= start_us and end_us <= self.end_us
 
-    def _attempt(self, attempt: Attempt) -> None:
+    def _attempt(self, attempt: LedgerRow) -> None:
         if attempt.nano is None or attempt.currency is None:
             # A failed try without a charge was never billed; any other attempt without one lacks a price.
             self.unpriced += attempt.status != "failed"
@@ -248,7 +248,7 @@ def weight(unit_price: str, per: int) -> int:
     return int(Decimal(unit_price).scaleb(30) / per)
 
 
-def _unpriced_use(attempt: Attempt) -> tuple[Line, ...]:
+def _unpriced_use(attempt: LedgerRow) -> tuple[Line, ...]:
     """Return the use of a free attempt, whose charge has no lines: at a price of nothing."""
     if attempt.nano:
         return ()

@@ -211,10 +211,13 @@ def _single(charges: Charges, book: Book) -> Iterator[dict[str, Value]]:
     for entry in sorted(charges.single, key=lambda one: (one.start_us, one.id)):
         found = Sum()
         found.add(entry.nano, entry.spend_nano)
-        past = not charges.inside(entry.start_us, entry.end_us)
         # Instants of a file are whole seconds: outward, so that no charge lasts no time.
         start_us = entry.start_us // SECOND_US * SECOND_US
         end_us = max(-(-entry.end_us // SECOND_US), start_us // SECOND_US + 1) * SECOND_US
+        past = end_us <= book.start_us or start_us >= book.end_us
+        if not past:
+            # A vendor's day in UTC reaches over the end of a local month: told as far as it lies in it.
+            start_us, end_us = max(start_us, book.start_us), min(end_us, book.end_us)
         row = _row(book, _who(entry), start_us, end_us, found) | _amount(entry.nano)
         # A correction of usage keeps its category; within its own period it is an adjustment like any other.
         category = "Usage" if past and entry.kind != "adjust" else "Adjustment"

@@ -5,7 +5,6 @@ All sums are the query layer's. What rests on too few days says "insufficient da
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql.reports import by_day
+from gateway.adapters.store_sql.daily import by_day
 from gateway.core.anomalies import FAR, Anomaly, Usage, judge
 from gateway.core.budget import windows
 from gateway.core.forecast import FEWEST_DAYS, WINDOW_DAYS, Forecast, NotEnough, month_end
 from gateway.core.money import present
 from gateway.core.snapshot import Snapshot
+from gateway.reports.closing import standing
 from gateway.reports.document import Cell, Chart, Column, Document, Section
 from gateway.reports.kinds import Asked
 from gateway.reports.period import Month, minute_of, month
@@ -61,7 +61,8 @@ def build(snapshot: Snapshot, asked: Asked) -> Callable[[Connection], Document]:
 
     def work(connection: Connection) -> Document:
         daily = read(connection, snapshot, period, now=asked.now)
-        return document(snapshot, period, daily, now=asked.now)
+        here = standing(connection, snapshot, asked.month, now=asked.now, journals=None)
+        return document(snapshot, period, daily, now=asked.now, status=here.status)
 
     return work
 
@@ -73,9 +74,7 @@ def read(connection: Connection, snapshot: Snapshot, period: Month, *, now: int)
     before = datetime(start.year, start.month, start.day, tzinfo=zone) - timedelta(days=WINDOW_DAYS)
     first_us = windows("day", snapshot.timezone, int(before.timestamp()) * 1_000_000_000)[0] // 1000
     end_us = min(period.end_us, now // 1000 + 1)
-    found: list[Mapping[tuple[str, str, str], Usage]] = []
-    running: int | None = None
-    for day_start, day_end, sums in by_day(
+    days = by_day(
         connection,
         tenant=snapshot.tenant,
         start_us=first_us,
@@ -83,43 +82,41 @@ def read(connection: Connection, snapshot: Snapshot, period: Month, *, now: int)
         timezone=snapshot.timezone,
         by=("team", "app", "model"),
         currency=snapshot.currency,
-    ):
-        day: dict[tuple[str, str, str], Usage] = defaultdict(Usage)
-        for one in sums:
-            team, app, model = (value or "" for value in one.group)
-            day[team, app, model] += Usage(
-                calls=one.calls, tokens=one.tokens_in + one.tokens_out, nano=one.spend_nano
-            )
-        if day_start * 1000 <= now < windows("day", snapshot.timezone, day_start * 1000)[1]:
-            running = len(found)
-        found.append(dict(day))
-        del day_end
+    )
+    last = len(days) - 1
+    running = bool(days) and now < windows("day", snapshot.timezone, days[last].start_us * 1000)[1]
     return Daily(
         first=datetime.fromtimestamp(first_us // 1_000_000, tz=zone).date(),
-        days=tuple(found),
-        today=running,
+        days=tuple(
+            {(team, app, model): used for (team, app, model), used in day.usage.items()} for day in days
+        ),
+        today=last if running else None,
     )
 
 
 def outlooks(snapshot: Snapshot, period: Month, daily: Daily) -> list[Outlook]:
     """Return each team's outlook, and that of all teams, the first one."""
-    teams = sorted({team for day in daily.days for team, _, _ in day})
+    everybody = [0] * len(daily.days)
+    teams: dict[str, list[int]] = {}
+    for number, day in enumerate(daily.days):
+        for (team, _, _), used in day.items():
+            teams.setdefault(team, [0] * len(daily.days))[number] += used.nano
+            everybody[number] += used.nano
     budgets = {
         limit.name: limit.limit
         for app in snapshot.apps.values()
         for limit in app.budgets
         if limit.level == "team" and limit.unit == snapshot.currency and limit.per == "month"
     }
-    made = [_outlook(_TOTAL, None, period, daily, None)]
-    made += [_outlook(team or "unallocated", team, period, daily, budgets.get(team)) for team in teams]
+    made = [_outlook(_TOTAL, everybody, period, daily, None)]
+    made += [
+        _outlook(team or "unallocated", sums, period, daily, budgets.get(team))
+        for team, sums in sorted(teams.items())
+    ]
     return made
 
 
-def _outlook(name: str, team: str | None, period: Month, daily: Daily, budget: int | None) -> Outlook:
-    sums = [
-        sum(used.nano for (own, _, _), used in day.items() if team is None or own == team)
-        for day in daily.days
-    ]
+def _outlook(name: str, sums: Sequence[int], period: Month, daily: Daily, budget: int | None) -> Outlook:
     begins = min(WINDOW_DAYS, len(sums))
     if daily.today is None:
         return Outlook(name=name, spent=sum(sums[begins:]), found=None, budget=budget)
@@ -142,14 +139,14 @@ def _days_in(period: Month) -> int:
 
 def anomalies(daily: Daily, *, least_nano: int = LEAST_NANO) -> list[tuple[date, str, str, Anomaly]]:
     """Return the whole days of the month that stand out: (day, team, app, why), the farthest first."""
-    names = sorted({(team, app) for day in daily.days for team, app, _ in day})
     last = len(daily.days) if daily.today is None else daily.today
     found: list[tuple[date, str, str, Anomaly]] = []
-    for team, app in names:
-        own = [
-            {model: used for (t, a, model), used in day.items() if (t, a) == (team, app)}
-            for day in daily.days[:last]
-        ]
+    series: dict[tuple[str, str], list[dict[str, Usage]]] = {}
+    for number, day in enumerate(daily.days[:last]):
+        for (team, app, model), used in day.items():
+            own = series.setdefault((team, app), [{} for _ in range(last)])
+            own[number][model] = used
+    for (team, app), own in sorted(series.items()):
         begun = next((number for number, day in enumerate(own) if day), last)
         for at in range(max(WINDOW_DAYS, begun), last):
             why = judge(own[begun:at], own[at], least_nano=least_nano)
@@ -161,7 +158,7 @@ def anomalies(daily: Daily, *, least_nano: int = LEAST_NANO) -> list[tuple[date,
 # ---------------------------------------------------------------------- document
 
 
-def document(snapshot: Snapshot, period: Month, daily: Daily, *, now: int) -> Document:
+def document(snapshot: Snapshot, period: Month, daily: Daily, *, now: int, status: str) -> Document:
     """Return the report of a month's days."""
     found = outlooks(snapshot, period, daily)
     odd = anomalies(daily)
@@ -172,7 +169,7 @@ def document(snapshot: Snapshot, period: Month, daily: Daily, *, now: int) -> Do
         organisation=snapshot.tenant,
         period=period.name,
         timezone=period.timezone,
-        status="open" if now // 1000 < period.end_us else "preliminary",
+        status=status,
         as_of=minute_of(now, period.timezone),
         currency=snapshot.currency,
         facts=(

@@ -280,7 +280,9 @@ def _unit_costs(snapshot: Snapshot, read: _Read, tokens: Mapping[str, Sums], nam
     for (name, pool), nano, cents in zip(own, cost, shown[: len(own)], strict=True):
         used = [tokens[d] for d in pool.deployments if d in tokens]
         into, out = sum(s.tokens_in for s in used), sum(s.tokens_out for s in used)
-        rows.append(("own", name, into, out, cents, _per_million(nano, into + out)))
+        # Before an hour is closed nothing is known of its cost: not even that it is nothing.
+        known = any(hour.pool == name for hour in read.hours)
+        rows.append(("own", name, into, out, cents, _per_million(nano, into + out) if known else None))
     for sums, cents in zip(vendors, shown[len(own) :], strict=True):
         rows.append(
             (
@@ -374,8 +376,7 @@ def _break_even(
 
 def _month_micro(pool: Pool, period: Month, now: int) -> int:
     """Return what the replicas that are there now are in a whole month, in micro-GPU-seconds."""
-    there = [r for r in pool.replicas if r.since <= now and (r.until is None or now < r.until)]
-    return len(there) * pool.gpus * (period.end_us - period.start_us)
+    return pool.replicas_at(now) * pool.gpus * (period.end_us - period.start_us)
 
 
 def _whole_month(snapshot: Snapshot, pool: Pool, period: Month, now: int) -> int:

@@ -56,15 +56,14 @@ def _compared(
     spent: Mapping[Key, tuple[int, int]],
     writers: set[str],
 ) -> Rebuilt:
-    source, found = "–", None
+    source, found, estimates = "–", None, 0
     if set(item.writers) <= writers:
         source, found = "journal", spent.get((item.budget, item.window), (0, 0))
-    else:
-        found = rows.from_ledger(connection, snapshot.tenant, item)
-        source = "ledger" if found is not None else "–"
+    elif (told := rows.from_ledger(connection, snapshot.tenant, item)) is not None:
+        source, found, estimates = "ledger", told[:2], told[2]
     total, estimated = found or (0, 0)
     # A hold of a dead process is rounded upward in the counter, its row may be a unit less.
-    slack = item.estimates if source == "ledger" and is_money(item.unit) else 0
+    slack = estimates if is_money(item.unit) else 0
     differs = found is not None and abs(item.spent - total) > slack
     says = ""
     if found is None:

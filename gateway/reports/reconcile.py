@@ -17,6 +17,7 @@ from gateway.core.reconcile import Cell
 from gateway.core.snapshot import Snapshot
 from gateway.core.variance import CAUSES, Cause, Part
 from gateway.reports.bills import Bills, VendorBill, bills
+from gateway.reports.closing import standing
 from gateway.reports.document import Cell as Shown
 from gateway.reports.document import Column, Document, Section
 from gateway.reports.kinds import Asked
@@ -32,12 +33,14 @@ def build(snapshot: Snapshot, asked: Asked) -> Callable[[Connection], Document]:
         raise ValueError("reconciliation is by vendor, day and model; leave `--by` out")
 
     def work(connection: Connection) -> Document:
-        return document(snapshot, bills(connection, snapshot, asked.month), now=asked.now)
+        here = standing(connection, snapshot, asked.month, now=asked.now, journals=None)
+        found = bills(connection, snapshot, asked.month)
+        return document(snapshot, found, now=asked.now, status=here.status)
 
     return work
 
 
-def document(snapshot: Snapshot, found: Bills, *, now: int) -> Document:
+def document(snapshot: Snapshot, found: Bills, *, now: int, status: str) -> Document:
     """Return the report of matched bills."""
     period = found.period
     currencies = sorted({bill.currency for bill in found.bills}) or [snapshot.currency]
@@ -49,14 +52,13 @@ def document(snapshot: Snapshot, found: Bills, *, now: int) -> Document:
         sections.append(table)
         causes.append(_causes(own, currency, table, alone=len(currencies) == 1))
     opened = sum(len(bill.open) for bill in found.bills)
-    ends_open = now // 1000 < period.end_us
     return Document(
         report="reconcile",
         title="Reconciliation with vendors' bills",
         organisation=snapshot.tenant,
         period=period.name,
         timezone=period.timezone,
-        status="open" if ends_open else "preliminary",
+        status=status,
         as_of=minute_of(now, period.timezone),
         currency=snapshot.currency,
         facts=(
@@ -162,7 +164,7 @@ def _exceptions(found: Sequence[VendorBill]) -> Section:
             rows.append(
                 (
                     one.id, one.status, bill.vendor, day_of(one.cell), one.cell.model or "–",
-                    present([one.cell.open_nano])[0], bill.currency, one.main.cause,
+                    present([one.left_nano])[0], bill.currency, one.main.cause,
                     explained(one.cell.parts, bill.currency),
                     decision.decided_by if decision else "", decision.reason if decision else "",
                 )

@@ -139,7 +139,7 @@ def read(
         billing=month_name,
     )
     held = rows.held(connection, budgets=_top_budgets(snapshot), now_us=now // 1000)
-    notes = [f"{len(here.unread)} journals may hold attempts that are not here yet"] if here.unread else []
+    notes = [f"{len(here.unread)} journals or shares of capacity are still to come"] if here.unread else []
     if here.later:
         notes.append(
             f"{here.later} entries about this month came after it was closed, and are booked in a later one"

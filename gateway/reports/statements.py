@@ -249,9 +249,7 @@ def rates_of(snapshot: Snapshot, start_us: int, end_us: int, natives: Sequence[s
     """Return the exchange rate of each currency that converts the whole period: one a month."""
     found: list[dict[str, str]] = []
     for native in natives:
-        rate = rate_of_window(
-            snapshot, native, snapshot.currency, start=start_us * 1000, end=end_us * 1000
-        )
+        rate = rate_of_window(snapshot, native, snapshot.currency, start=start_us * 1000, end=end_us * 1000)
         if rate is not None:
             found.append(
                 {

@@ -11,17 +11,17 @@ a range wider than 20 points, give no price at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql import reports as rows
-from gateway.adapters.store_sql.reports import GROUPINGS, USAGE, Ratings, Sums
+from gateway.adapters.store_sql.ratings import Ratings, ratings
+from gateway.adapters.store_sql.reports import GROUPINGS, Sums, spend
 from gateway.core.feedback import THUMBS, Interval, nano_per_good, wilson
-from gateway.core.gpu import apportion
 from gateway.core.money import present
 from gateway.core.snapshot import Snapshot
+from gateway.reports.attribution import BASE, Used, attributed, grouped
 from gateway.reports.closing import standing
 from gateway.reports.document import Cell, Chart, Column, Document, Section
 from gateway.reports.kinds import Asked
@@ -29,7 +29,6 @@ from gateway.reports.period import minute_of, month
 
 DEFAULT_BY = ("alias", "model", "deployment")
 _ALLOWED = tuple(name for name in GROUPINGS if name != "charge_kind")
-_BASE = ("alias", "deployment", "app")
 _INSUFFICIENT = "insufficient data"
 _NOTES = (
     (
@@ -51,23 +50,6 @@ _GOOD_NOTES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
-    """One group: what was done and what it cost. ``idle_nano`` is the part of ``nano`` that idled.
-
-    ``worth`` is what its calls would have cost by the call, in the currency of their price.
-    """
-
-    group: tuple[str, ...]
-    calls: int
-    attempts: int
-    tokens_in: int
-    tokens_out: int
-    nano: int
-    idle_nano: int = 0
-    worth: int = 0
-
-
 def build(snapshot: Snapshot, asked: Asked) -> Callable[[Connection], Document]:
     """Return the work that reads and builds the report. Raises ValueError on what cannot be asked for."""
     month(asked.month, snapshot.timezone)
@@ -84,8 +66,8 @@ def build(snapshot: Snapshot, asked: Asked) -> Callable[[Connection], Document]:
 
 def _document(connection: Connection, snapshot: Snapshot, asked: Asked, by: tuple[str, ...]) -> Document:
     here = standing(connection, snapshot, asked.month, now=asked.now, journals=None)
-    base = (*by, *(name for name in _BASE if name not in by))
-    sums = rows.spend(
+    base = (*by, *(name for name in BASE if name not in by))
+    sums = spend(
         connection,
         tenant=snapshot.tenant,
         start_us=here.start_us,
@@ -94,9 +76,7 @@ def _document(connection: Connection, snapshot: Snapshot, asked: Asked, by: tupl
         currency=snapshot.currency,
         billing=asked.month,
     )
-    told = rows.ratings(
-        connection, tenant=snapshot.tenant, start_us=here.start_us, end_us=here.end_us, by=base
-    )
+    told = ratings(connection, tenant=snapshot.tenant, start_us=here.start_us, end_us=here.end_us, by=base)
     spread = attributed(sums, base)
     used = grouped(spread, len(by))
     said = _said(told, tuple(range(len(by))))
@@ -133,104 +113,7 @@ def _counted(sums: Sequence[Sums]) -> str:
     return f"{sum(item.calls for item in sums):,} calls, {attempts:,} attempts, {entries:,} entries{holes}"
 
 
-# ------------------------------------------------------------------------- attribution
-
-
-def attributed(sums: Sequence[Sums], base: Sequence[str]) -> list[Used]:
-    """Return what each group used and all that it cost. Pure.
-
-    ``sums`` are by ``base`` (which names alias, deployment and app) and, last, by kind of charge.
-    INVARIANT: the costs sum to the costs of ``sums``.
-    """
-    alias, deployment, app = (base.index(name) for name in _BASE)
-    found: dict[tuple[str, ...], Used] = {}
-    shared: dict[tuple[str, str, bool], list[Used]] = {}
-    for item in sums:
-        group = tuple(_shown(value) for value in item.group[:-1])
-        kind = item.group[-1]
-        used = Used(
-            group=group,
-            calls=item.calls,
-            attempts=item.attempts,
-            tokens_in=item.tokens_in,
-            tokens_out=item.tokens_out,
-            nano=item.spend_nano,
-            worth=item.contracted_nano if kind == USAGE else 0,
-        )
-        if kind == USAGE or item.group[alias] or not item.group[deployment]:
-            found[group] = _more(found.get(group), used)
-            continue
-        user = item.group[app] or ""
-        idles = kind in _BY_TIME and not user
-        shared.setdefault((group[deployment], user, idles), []).append(used)
-    calls = [used for used in found.values() if used.attempts]
-    for (place, user, idles), parts in sorted(shared.items()):
-        amount = sum(part.nano for part in parts)
-        here = [
-            used
-            for used in calls
-            if used.group[deployment] == place and (not user or used.group[app] == user)
-        ]
-        laid = _laid(amount, here)
-        if not laid:
-            for part in parts:
-                own = replace(part, idle_nano=part.nano if idles else 0)
-                found[part.group] = _more(found.get(part.group), own)
-        for group, nano in laid.items():
-            used = found[group]
-            found[group] = replace(
-                used, nano=used.nano + nano, idle_nano=used.idle_nano + (nano if idles else 0)
-            )
-    return list(found.values())
-
-
-_BY_TIME = frozenset({"reserved", "gpu"})
-
-
-def _laid(amount: int, here: Sequence[Used]) -> dict[tuple[str, ...], int]:
-    """Share an amount by what the calls were worth, else by their tokens, else by their number."""
-    for weights in (
-        {used.group: max(0, used.worth) for used in here},
-        {used.group: used.tokens_in + used.tokens_out for used in here},
-        {used.group: used.attempts for used in here},
-    ):
-        if sum(weights.values()) > 0:
-            return apportion(amount, weights)
-    return {}
-
-
-def grouped(used: Sequence[Used], columns: int) -> list[Used]:
-    """Return the same by the first columns only, in order; what belongs to nobody last."""
-    found: dict[tuple[str, ...], Used] = {}
-    for item in used:
-        group = item.group[:columns]
-        found[group] = _more(found.get(group), replace(item, group=group))
-    return [
-        found[group] for group in sorted(found, key=lambda group: tuple((v in _NOBODY, v) for v in group))
-    ]
-
-
-_NOBODY = frozenset({"unallocated", "–"})
-
-
-def _more(one: Used | None, other: Used) -> Used:
-    if one is None:
-        return other
-    return Used(
-        group=one.group,
-        calls=one.calls + other.calls,
-        attempts=one.attempts + other.attempts,
-        tokens_in=one.tokens_in + other.tokens_in,
-        tokens_out=one.tokens_out + other.tokens_out,
-        nano=one.nano + other.nano,
-        idle_nano=one.idle_nano + other.idle_nano,
-        worth=one.worth + other.worth,
-    )
-
-
-def _shown(value: str | None) -> str:
-    return "unallocated" if value is None else value or "–"
-
+# ---------------------------------------------------------------------------- ratings
 
 _Said = Mapping[tuple[tuple[str, ...], str], tuple[int, int]]
 
@@ -360,7 +243,7 @@ def _outcomes(used: Sequence[Used], said: _Said, currency: str) -> tuple[Section
     """Return the cost per outcome that apps report under feedback keys of their own."""
     by_alias = {item.group: item for item in used}
     body: list[tuple[Cell, ...]] = []
-    for (group, key), (positive, ratings) in sorted(said.items()):
+    for (group, key), (positive, reports) in sorted(said.items()):
         if key == THUMBS or group not in by_alias:
             continue
         item = by_alias[group]
@@ -370,7 +253,7 @@ def _outcomes(used: Sequence[Used], said: _Said, currency: str) -> tuple[Section
                 *group,
                 key,
                 item.calls,
-                ratings,
+                reports,
                 positive,
                 cost,
                 _six(item.nano // positive if positive else None),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import orjson
 from sqlalchemy import Connection
 
+from gateway.adapters.journal_read import Garbled, parse, segments
 from gateway.adapters.store_sql import books as rows
 from gateway.adapters.store_sql.books import COLUMNS, Closed, Statement
 from gateway.core.books import first_difference, line, mark
@@ -34,10 +36,12 @@ def verify(
     period: str,
     *,
     genuine: Callable[[str, bytes, bytes, bytes], str],
+    noted: Mapping[tuple[str, int], str] | None = None,
 ) -> list[Checked]:
     """Compute every statement of a closed period again and name the first difference.
 
     ``genuine(signer, public, signature, message)`` returns what is wrong with a signature, or "".
+    ``noted`` is what the journal says of statements, as :func:`noted_in` reads it.
     Raises NotClosed if the period is not closed.
     """
     item = rows.closed(connection, tenant, period)
@@ -56,6 +60,8 @@ def verify(
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             problems.append("the statement is not as it was written")
         before = digest(statement.statement.encode())
+        if noted is not None and noted.get((period, statement.version), before) != before:
+            problems.append("the journal noted another statement when it was made")
         found.append(
             Checked(
                 period=period,
@@ -67,6 +73,32 @@ def verify(
             )
         )
     return found
+
+
+def noted_in(journals: Path, tenant: str) -> dict[tuple[str, int], str]:
+    """Return the SHA-256 of each statement, by period and version, as journals on this machine noted it.
+
+    Their chains are verified by ``borderpost audit verify``; what no journal here noted is not in it.
+    """
+    found: dict[tuple[str, int], str] = {}
+    for folder in sorted(journals.glob("*/*")):
+        for segment in segments(folder):
+            with segment.open("rb") as file:
+                for text in file:
+                    if b'"kind":"period.' not in text:
+                        continue
+                    try:
+                        entry = parse(text.rstrip(b"\n"))
+                    except Garbled:
+                        continue
+                    data = entry.data
+                    if entry.kind in _STATED and data.get("tenant") == tenant:
+                        key = (str(data.get("period")), int(str(data.get("version", 0))))
+                        found.setdefault(key, str(data.get("statement")))
+    return found
+
+
+_STATED = frozenset({"period.closed", "period.restated"})
 
 
 def _wrong_frame(

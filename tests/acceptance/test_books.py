@@ -124,7 +124,8 @@ def test_what_a_dead_machine_held_comes_late_and_changes_nothing(
     desk.at(this, 2)
     refused = desk.books("books", "close", this)
     assert refused.returncode == 1
-    assert f"journals may hold more of {this} than the ledger does" in refused.stderr
+    assert f"{this} may not be whole yet" in refused.stderr
+    assert "its journal" in refused.stderr  # unread, or not read since: as the blow fell
     forced = desk.books("books", "close", this, "--force", "--reason", "the machine in Quebec is down")
     assert forced.returncode == 0, forced.stderr
     assert "1 attempts (0 late ones of earlier months), 0 entries" in forced.stdout
@@ -153,6 +154,33 @@ def test_what_a_dead_machine_held_comes_late_and_changes_nothing(
     assert desk.books("books", "verify").returncode == 0
     assert desk.http("GET", f"{after}/verify", role="auditor").json()["holds"]
     assert desk.books("books", "rebuild").returncode == 0
+
+
+def test_a_folder_says_that_nobody_approved_its_budgets(desk: Bank, places: dict[str, FakeVendor]) -> None:
+    """The change comes into force and is recorded with what it was; nobody signed it, and status says so."""
+    running = desk.running
+
+    def books() -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{running.url}/status", trust_env=False).json()
+        return found
+
+    [control] = [item for item in books()["controls"] if item["name"] == "money_approval"]
+    assert control["mode"] == "off"
+    assert "a folder does not say who wrote them" in control["why"]
+    assert "no budget or price was changed" in desk.books("books", "changes").stdout
+    files = bank.bundle(places)
+    files["prices/all.yaml"] = [
+        item | {"meters": item["meters"] | {"input": "2.50"}} if item["deployment"] == "ca" else item
+        for item in files["prices/all.yaml"]
+    ]
+    bank.write(running.policies, files)
+    eventually(lambda: "last_money_change" in books().get("books", {}), 20)
+    change = books()["books"]["last_money_change"]
+    assert (change["author"], change["by"], change["approved_by"]) == ("unknown", "folder", [])
+    listed = desk.books("books", "changes").stdout
+    assert "written by unknown, put in force by folder, approved by nobody" in listed
+    assert ".meters.input: 1.00 → 2.50" in listed
+    eventually(lambda: b'"kind":"money.changed"' in running.everything_written(), 10)
 
 
 def section(report: dict[str, Any], name: str) -> dict[str, Any]:

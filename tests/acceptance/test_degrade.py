@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
@@ -12,7 +13,6 @@ import openai
 import pytest
 
 from tests.acceptance import bank
-from tests.acceptance.commands import admin_tokens
 from tests.acceptance.running import Running, eventually, gateway
 from tests.fakes.vendor import FakeVendor, Script
 
@@ -54,9 +54,7 @@ def thrifty(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         }
     }
     bank.write(folder / "policies", files)
-    file, tokens = admin_tokens(folder, "admin", "auditor")
-    with gateway(folder, folder / "policies", admin_token_file=str(file)) as running:
-        running.tokens = tokens  # type: ignore[attr-defined]
+    with gateway(folder, folder / "policies") as running:
         yield running
 
 
@@ -184,11 +182,15 @@ def test_calls_wait_in_line_and_all_are_served(
     thrifty: Running, keys: dict[str, str], places: Places
 ) -> None:
     """Six calls at once, room for the hold of one: none is refused, and the budget is never passed."""
-    places["ca"].script(*[Script(text="one after the other", delay_ms=100) for _ in range(6)])
+    # The first one holds the room until all the others have asked.
+    slow, quick = Script(text="one after the other", delay_ms=2_000), Script(text="one after the other")
+    places["ca"].script(slow, *[quick] * 5)
     key = keys["patient"]
+    together = threading.Barrier(6)
 
     def one(_: int) -> tuple[str, str | None]:
         with Both(thrifty, key) as both:
+            together.wait(30)
             text, headers = both.ask("chat", stream=False, model="only-ca")
         assert len(both.sent) == 1
         return text, headers.get("x-borderpost-degraded")

@@ -123,7 +123,7 @@ def permit(mail: Mail) -> Permit:
     return permit_alert(found.alerts.receivers["one"], found)
 
 
-def message(mail: Mail, title: str = "Team `branch` has spent 80 % of its budget"):
+def message(mail: Mail, title: str = "Team `branch` has passed 80 % of its budget"):
     facts = {"spent": "80.00", "limit": "100.00"}
     return letter(mail, title=title, lines=facts, message_id="alert_1", seconds=NOW_S)
 
@@ -134,7 +134,7 @@ async def test_a_letter_arrives_over_tls_with_a_login(relay):
     await send(permit(mail), mail, PASSWORD, message(mail), ca=ca)
     (raw,) = box.got
     got = message_from_bytes(raw, policy=policy.default)
-    assert got["Subject"] == "[Borderpost] Team `branch` has spent 80 % of its budget"
+    assert got["Subject"] == "[Borderpost] Team `branch` has passed 80 % of its budget"
     assert got["To"] == "finance@example.com, ops@example.com"
     assert got["Message-ID"] == "<alert_1@borderpost>"
     assert got["Auto-Submitted"] == "auto-generated"

@@ -70,7 +70,7 @@ async def test_each_threshold_is_told_once_by_two_workers(store):
         50,
         80,
     ]
-    assert any("has spent 80 % of its budget: 85.00 CAD of 100.00 CAD" in title for title in sent.titles)
+    assert any("has passed 80 % of its budget: 85.00 CAD of 100.00 CAD" in title for title in sent.titles)
     await two.spend("20.00")
     await one.budgets.flush()
     await asyncio.gather(one.alerts.step(), two.alerts.step())
@@ -356,3 +356,29 @@ def test_what_a_webhook_is_sent_has_stable_names():
         "timestamp": "2026-11-23T19:00:00Z",
         "data": {"organisation": "maple", "title": "T", "deployment": "ca"},
     }
+
+
+async def test_what_is_noted_while_others_are_told_is_told_too(store):
+    """A call overruns just while this worker asks the store about an earlier alert: nothing is dropped."""
+    sent = Sent()
+    one = worker(store, telling(bank(app()), HOOK), sent)
+    asked: Any = one.alerts._store
+
+    class Noting:
+        done = False
+
+        async def ask(self, work):
+            if not self.done:
+                self.done = True
+                one.alerts.note(*overrun("us"))
+            return await asked.ask(work)
+
+        async def run(self, work):
+            return await asked.run(work)
+
+    noting: Any = Noting()
+    one.alerts._store = noting
+    one.alerts.note(*overrun("ca"))
+    await one.alerts.step()
+    await one.alerts.step()
+    assert {told.facts["deployment"] for told in sent.got} == {"ca", "us"}

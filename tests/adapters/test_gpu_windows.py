@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from gateway.adapters.gpu_windows import (
     LAG_US,
+    LOOK_US,
     GpuWindows,
     coefficients_text,
     read_coefficients,
@@ -129,7 +130,8 @@ def test_calls_that_arrive_late_are_corrections(store):
     windows.step()
     before = booked(store)
     write(store, served("late", HOUR + 50 * MINUTE, 20 * MINUTE, team="lab", app="hackathon", output=9_000))
-    clock.at_us += MINUTE
+    assert windows.step() == []  # looked for every quarter of an hour
+    clock.at_us += LOOK_US
     (done,) = windows.step()
     assert (done.revision, done.why) == (2, "calls that arrived late")
     after = booked(store)
@@ -152,9 +154,9 @@ def test_a_later_calibration_is_a_correction(store):
     fresh, _ = closing(store, other, DUE)
     pool = other.pools["llama-ca"]
     assert fresh.step() == []  # a new calibration alone moves nothing that is closed
-    (done,) = fresh.recalibrate(pool, start_us=HOUR, end_us=HOUR + HOUR_US)
+    (done,) = fresh.again(pool, start_us=HOUR, end_us=HOUR + HOUR_US)
     assert done.revision == 2
-    assert fresh.recalibrate(pool, start_us=HOUR, end_us=HOUR + HOUR_US) == []
+    assert fresh.again(pool, start_us=HOUR, end_us=HOUR + HOUR_US) == []
     after = booked(store)
     assert [e for e in after if e.kind == "gpu"] == before
     assert sums(after) == sums(before)
@@ -162,7 +164,7 @@ def test_a_later_calibration_is_a_correction(store):
     with store.read() as connection:
         kept = connection.execute(select(gpu_hours).where(gpu_hours.c.revision == 2)).mappings().one()
     assert read_coefficients(kept["coefficients"]) == pool.coefficients
-    assert kept["why"] == "recalibrated"
+    assert kept["why"] == "split again"
 
 
 def test_late_calls_of_a_recalibrated_hour_keep_its_coefficients(lite):
@@ -210,15 +212,22 @@ def test_a_pool_is_booked_from_its_first_call_or_from_when_it_was_known(lite):
     windows, _ = closing(lite, bank(), DUE)
     assert windows.step() == []
     assert windows.since(bank().pools["llama-ca"]) == HOUR + HOUR_US
-    assert windows.since(bank().pools["llama-ca"], at_us=HOUR) == HOUR + HOUR_US  # it is fixed now
+    assert windows.since(bank().pools["llama-ca"]) == HOUR + HOUR_US
 
 
 def test_finance_may_say_from_when(lite):
-    """`borderpost gpu close --since`: the whole month, idle hours included."""
+    """`borderpost gpu close --since`: idle hours included; said later, what lies before is booked too."""
+    pool = bank().pools["llama-ca"]
     windows, _ = closing(lite, bank(), DUE)
-    assert windows.since(bank().pools["llama-ca"], at_us=HOUR - 5 * HOUR_US) == HOUR - 5 * HOUR_US
+    assert windows.since(pool, at_us=HOUR - 5 * HOUR_US) == HOUR - 5 * HOUR_US
     assert len(windows.step()) == 6
-    assert windows.since(bank().pools["llama-ca"], at_us=0) == HOUR - 5 * HOUR_US
+    assert windows.since(pool, at_us=HOUR) == HOUR - 5 * HOUR_US  # it never begins later
+    before = booked(lite)
+    assert windows.since(pool, at_us=HOUR - 9 * HOUR_US) == HOUR - 9 * HOUR_US
+    assert sorted(done.start_us for done in windows.step()) == [HOUR - n * HOUR_US for n in (9, 8, 7, 6)]
+    assert windows.step() == []
+    assert sums(booked(lite))[0] == 10 * BILLED
+    assert {e.id for e in before} <= {e.id for e in booked(lite)}
 
 
 def test_a_pool_is_never_booked_before_it_has_a_rate(lite):
@@ -267,6 +276,24 @@ def test_a_replica_that_was_not_there_is_corrected_in_money_too(lite):
     write(lite, served("late", HOUR + 50 * MINUTE, 20 * MINUTE, output=9))
     closing(lite, fewer, DUE)[0].step()
     assert sums(booked(lite)) == (BILLED // 2, 11_400_000_000, 15_874_500_000, WHOLE_PPB)
+
+
+def test_a_rate_that_was_learned_too_late_is_corrected_when_a_person_says_so(lite):
+    """Only then: the hour keeps its price otherwise. Sums are those of the new rate, ratios still one."""
+    calls(lite)
+    windows, clock = closing(lite, bank(), DUE)
+    windows.step()
+    before = booked(lite)
+    dearer = bank(pools=POOLS.replace('"2.85"', '"3.00"'))
+    write(lite, served("late", HOUR + 50 * MINUTE, 5 * MINUTE, output=9))
+    fresh, _ = closing(lite, dearer, clock.at_us)
+    fresh.step()
+    assert sums(booked(lite)) == sums(before)
+    (done,) = fresh.again(dearer.pools["llama-ca"], start_us=HOUR, end_us=HOUR + 1)
+    assert done.revision == 3
+    assert sums(booked(lite)) == (BILLED, 24_000_000_000, 33_420_000_000, WHOLE_PPB)
+    assert fresh.again(dearer.pools["llama-ca"], start_us=HOUR, end_us=HOUR + 1) == []
+    assert [e for e in booked(lite) if e.kind == "gpu"] == before
 
 
 def test_coefficients_are_kept_as_they_were():

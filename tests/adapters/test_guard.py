@@ -138,3 +138,26 @@ def test_credentials_are_fetched_from_the_declared_endpoint_alone():
     with pytest.raises(EgressRefused) as refused:
         permit_for_credentials(connection(HERE, options={"credentials_url": "https://a@b.example"}))
     assert reason(refused) == "bad_url"
+
+
+def test_alerts_go_to_the_destinations_of_the_policy_in_force_alone():
+    """By its very value: a changed URL under the same name is a stranger, and so is a bad one."""
+    from dataclasses import replace
+
+    from gateway.adapters.guard import permit_alert
+    from gateway.core.alert_plan import Webhook
+    from tests.adapters.alarm import telling
+    from tests.people import snapshot
+
+    found = telling(snapshot(), Webhook(url="https://hooks.example.com/x", secret=None))
+    receiver = found.alerts.receivers["one"]
+    permit = permit_alert(receiver, found)
+    assert (permit.origin, permit.purpose, permit.plain) == ("https://hooks.example.com:443", "alert", False)
+    moved = replace(receiver, way=Webhook(url="https://evil.example/x", secret=None))
+    with pytest.raises(EgressRefused, match="internal") as refused:
+        permit_alert(moved, found)
+    assert refused.value.reason == "not_permitted"
+    odd = telling(snapshot(), Webhook(url="https://user@hooks.example.com/x", secret=None))
+    with pytest.raises(EgressRefused) as refused:
+        permit_alert(odd.alerts.receivers["one"], odd)
+    assert refused.value.reason == "bad_url"

@@ -77,6 +77,20 @@ async def test_the_steady_state_asks_the_database_seldom(counting: Counting) -> 
     assert counting.runs <= 12
 
 
+async def test_a_line_ends(counting: Counting) -> None:
+    """Many at once, without a pause: who came while others waited is served from what they were brought."""
+    budgets = LeasedBudgets(counting, "w1", renew_s=3600)
+    wants = (want(1000, WIDE), want(1000, 10 * WIDE, "org:m:CAD"))
+
+    async def caller(number: int) -> None:
+        for n in range(100):
+            await spend(budgets, f"{number}.{n}", wants, 800)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(caller(number) for number in range(32)))
+    assert counting.runs <= 20
+
+
 async def test_rates_ask_the_database_seldom_too(counting: Counting) -> None:
     """A thousand calls under a rate of requests and of calls at once: a handful of transactions."""
     budgets = LeasedBudgets(counting, "w1", now=lambda: NOW)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.adapters.clock import SetClock
 from gateway.adapters.memory_journal import MemoryJournal
 from gateway.api.books import BookDeps, router
 from gateway.core.gl import Books
+from gateway.policy.sign import Unusable, public_of
+from gateway.reports.statements import message
 from tests.api.desk_under_test import ADMIN, as_role, client_of, issue_id
 from tests.bookkeeping import at, bank, come, database
 
@@ -21,6 +25,7 @@ class Desk:
 
     def __init__(self, store, folder):
         self.policy = bank()
+        self.signs = None
         self.journal = MemoryJournal()
         self.clock = SetClock(AFTER)
         self.deps = BookDeps(
@@ -28,11 +33,17 @@ class Desk:
             store=store,
             snapshot=lambda: self.policy,
             keyring=lambda: None,
+            sign=self.sign,
             journals=folder / "journal",
             journal=self.journal,
             clock=self.clock,
             issue_id=issue_id,
         )
+
+    def sign(self):
+        if isinstance(self.signs, Exception):
+            raise self.signs
+        return self.signs
 
 
 @pytest.fixture
@@ -61,7 +72,8 @@ async def test_a_month_is_closed_and_read_back(desk):
     after = (await ask(desk, "GET", "2026-10", role="auditor")).json()
     assert (after["status"], after["statements"][0]["sha256"]) == ("closed", body["sha256"])
     statement = await ask(desk, "GET", "2026-10/statement", role="auditor")
-    assert statement.headers["x-statement-sha256"] == body["sha256"]
+    assert statement.headers["x-statement-sha256"] == sha256(statement.content).hexdigest()
+    assert statement.headers["x-books-sha256"] == body["sha256"]
     assert json.loads(statement.content) == body["statement"]
     checked = (await ask(desk, "GET", "2026-10/verify", role="auditor")).json()
     assert checked["holds"]
@@ -100,3 +112,18 @@ async def test_where_two_people_close_the_first_is_told_to_wait(desk):
     second = await ask(desk, "POST", "2026-10/close", role="admin", json={})
     assert second.status_code == 200
     assert second.json()["statement"]["asked_by"] == "a-finance"
+
+
+async def test_a_key_of_the_installation_signs(desk):
+    """Signer, key and signature stand in the headers; a key that cannot be used closes nothing."""
+    desk.signs = Unusable("`fina.pem` is no private key")
+    refused = await ask(desk, "POST", "2026-10/close", json={})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "period_not_closed")
+    assert (await ask(desk, "GET", "2026-10")).json()["status"] == "preliminary"
+    key = Ed25519PrivateKey.generate()
+    desk.signs = lambda message: ("Fina", public_of(key), key.sign(message))
+    await ask(desk, "POST", "2026-10/close", json={})
+    found = await ask(desk, "GET", "2026-10/statement")
+    assert found.headers["x-statement-signer"] == "Fina"
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(found.headers["x-statement-public-key"]))
+    public.verify(bytes.fromhex(found.headers["x-statement-signature"]), message(found.content))

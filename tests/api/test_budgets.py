@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.keys import mint
 from gateway.adapters.leases import LeasedBudgets
 from gateway.adapters.memory_keys import MemoryKeys
+from gateway.adapters.store_sql import keys as key_rows
 from gateway.api.budgets import BudgetDeps, router
 from gateway.core.values import Carry, Hold
 from gateway.core.wants import want_of
@@ -38,8 +40,8 @@ BUNDLE = snapshot(APP, OTHER, model_budgets={"chat": (MODEL,)})
 class Desk:
     """The routes on a small bank, over SQLite."""
 
-    def __init__(self, client, budgets, keys):
-        self.client, self.budgets, self.keys = client, budgets, keys
+    def __init__(self, client, budgets, keys, store):
+        self.client, self.budgets, self.keys, self.store = client, budgets, keys, store
 
     async def everything(self, role="finance"):
         return await self.client.get("/v1/admin/budgets", headers=as_role(role))
@@ -48,7 +50,7 @@ class Desk:
         return await self.client.get("/v1/budgets", headers={"authorization": f"Bearer {key}"})
 
     async def spend(self, limited, amount, actual, name=None):
-        made = await self.budgets.reserve("h", (want_of(limited, at=NOW, name=name, amount=amount),))
+        made = await self.budgets.reserve(f"h{name}", (want_of(limited, at=NOW, name=name, amount=amount),))
         assert isinstance(made, Hold)
         if actual is not None:
             self.budgets.settle(made, {made.wants[0].budget: actual})
@@ -64,7 +66,7 @@ async def desk(tmp_path):
             clock=CLOCK, issue_id=issue_id,
         )  # fmt: skip
         async with client_of(router(deps)) as client:
-            yield Desk(client, budgets, keys)
+            yield Desk(client, budgets, keys, store)
         await budgets.close()
 
 
@@ -96,11 +98,17 @@ async def test_finance_sees_every_budget_and_rate(desk):
 
 async def test_budgets_of_keys_show_once_they_are_used(desk):
     """A template is no budget; what a key has spent is."""
-    key = desk.keys.create(APP, now=NOW).split("_")[2]
-    assert f"key:{key}:tokens" not in by_id(await desk.everything())
-    await desk.spend(KEY, 10, 7, name=key)
-    # Whose key it is, the database says; it has none of this memory's keys.
-    assert f"key:{key}:tokens" not in by_id(await desk.everything())
+    _, row = mint(tenant="maple", app="teller", now=NOW, by="tests")
+    _, others = mint(tenant="maple", app="other", now=NOW, by="tests")
+    with desk.store.write() as connection:
+        key_rows.add(connection, row)
+        key_rows.add(connection, others)
+    assert f"key:{row.id}:tokens" not in by_id(await desk.everything())
+    for key in (row.id, others.id):
+        await desk.spend(KEY, 10, 7, name=key)
+    lines = by_id(await desk.everything())
+    assert (lines[f"key:{row.id}:tokens"]["spent"], lines[f"key:{row.id}:tokens"]["name"]) == ("7", row.id)
+    assert f"key:{others.id}:tokens" not in lines  # of an app that has no such budget
 
 
 async def test_an_app_sees_what_applies_to_its_key(desk):

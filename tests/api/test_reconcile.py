@@ -7,13 +7,14 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
+from gateway.adapters.memory_journal import MemoryJournal
 from gateway.adapters.store_sql.tables import admin_log
 from gateway.api.reconcile import ReconcileDeps, router
 from gateway.core.bill import Billing
 from gateway.core.snapshot import Rate
 from tests.adapters.vendor_costs.bank import PRICE, call
 from tests.api.desk_under_test import ADMIN, CLOCK, as_role, client_of, issue_id
-from tests.people import book, database, snapshot, sqlite
+from tests.people import NOW, book, database, snapshot, sqlite
 
 RATE = Rate(base="USD", quote="CAD", rate=Decimal("1.4"), valid_from=0, source="t")
 BANK = snapshot(timezone="UTC", rates=(RATE,), billing={"microsoft": Billing(vendor="microsoft")})
@@ -35,8 +36,12 @@ async def bank(tmp_path):
     with database(sqlite(tmp_path)) as store:
         with store.write() as connection:
             book(connection, *(call(f"c{day}", day * 24 + 9, TOKENS, price=PRICE) for day in range(3)))
-        deps = ReconcileDeps(tokens=ADMIN, store=store, snapshot=lambda: BANK, clock=CLOCK, issue_id=issue_id)
+        journal = MemoryJournal(now=lambda: NOW)
+        deps = ReconcileDeps(
+            tokens=ADMIN, store=store, snapshot=lambda: BANK, clock=CLOCK, issue_id=issue_id, journal=journal
+        )
         async with client_of(router(deps)) as client:
+            client.journal = journal
             yield client, store
 
 
@@ -88,6 +93,10 @@ async def test_a_difference_is_accepted_or_booked_with_a_reason(bank):
         logged = connection.execute(
             select(admin_log.c.action, admin_log.c.actor).order_by(admin_log.c.id)
         ).all()
+    assert [entry.kind for entry in client.journal.entries[1:]] == [
+        "reconcile.imported", "reconcile.accepted", "reconcile.adjusted",
+    ]  # fmt: skip
+    assert client.journal.entries[-1].data["amount"] == "0.120000000"
     assert [tuple(row) for row in logged] == [
         ("reconcile.imported", "a-finance"),
         ("reconcile.accepted", "a-finance"),
@@ -133,3 +142,12 @@ async def test_a_month_that_is_none_is_named(bank):
     client, _ = bank
     answer = await client.get("/v1/reconcile?month=soon", headers=as_role("finance"))
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "month")
+
+
+async def test_what_the_journal_could_not_note_is_said(bank):
+    """It stands: the import is there."""
+    client, _ = bank
+    client.journal.failing = True
+    answer = await take(client, bill())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "journal_unavailable")
+    assert len((await month(client))["bills"]) == 1

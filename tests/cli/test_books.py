@@ -91,6 +91,29 @@ def test_a_statement_is_signed_and_its_bytes_are_shown(desk):
     assert "add its public half" in stranger.stderr
 
 
+def test_a_statement_that_was_exchanged_is_found_by_the_journal(desk):
+    """Rows, sums and hash may all agree: the journal noted another text when the month was closed."""
+    from sqlalchemy import text
+
+    desk.run("books", "close", BEFORE)
+    assert desk.run("books", "verify", "--journal").exit_code == 0
+    store = desk.store()
+    with store.write() as connection:
+        triggers = connection.execute(text("SELECT name FROM sqlite_master WHERE type='trigger'"))
+        for name in triggers.scalars().all():
+            connection.execute(text(f"DROP TRIGGER {name}"))
+        said = connection.execute(text("SELECT statement FROM period_statements")).scalar_one()
+        connection.execute(
+            text("UPDATE period_statements SET statement = :new"),
+            {"new": said.replace('"reason":""', '"reason":"an invented one"')},
+        )
+    store.close()
+    assert desk.run("books", "verify").exit_code == 0
+    found = desk.run("books", "verify", "--journal")
+    assert found.exit_code == 1
+    assert "the journal noted another statement when it was made" in found.output
+
+
 def test_what_cannot_be_closed_is_said(desk):
     """The running month; no month; an open statement; nothing to restate."""
     running = desk.run("books", "close", THIS)

@@ -165,3 +165,19 @@ def test_a_taken_address_is_a_warning(settings):
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert only(doctor.check_address, replace(settings, listen=address)).level == "warning"
+
+
+def test_a_secret_that_an_alert_needs_is_missed_before_the_alert(settings, tmp_path):
+    """A webhook that would not be signed is found now, by name, and no value is shown."""
+    folder = tmp_path / "policies"
+    for path in POLICIES.rglob("*.yaml"):
+        copy = folder / path.relative_to(POLICIES)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text("utf-8"), "utf-8")
+    hook = "{url: 'https://hooks.example/x', secret: 'env:NO_SUCH_SECRET'}"
+    told = f"destinations:\n  ops: {{webhook: {hook}, place: CA}}\n"
+    (folder / "alerts.yaml").write_text(told, "utf-8")
+    found = [f for f in doctor.check_policies(replace(settings, policies=folder)) if f.name == "secrets"]
+    assert [(each.level, each.text) for each in found] == [
+        ("fault", "ops: `env:NO_SUCH_SECRET` is not set; set it or correct the destination")
+    ]

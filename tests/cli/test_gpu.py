@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.server
 import random
+import sys
 import threading
 import time
 
@@ -48,7 +49,11 @@ def ledgered(home, hours_ago=3):
     start = hour_of(time.time_ns() // 1000) - hours_ago * HOUR_US
     store = Store(f"sqlite:///{home / 'state.db'}")
     migrate(store)
-    write(store, served("a", start + MINUTE, 6 * MINUTE, input=900, output=800))
+    write(
+        store,
+        served("a", start + MINUTE, 6 * MINUTE, input=900, output=800),
+        served("b", start + 2 * MINUTE, 4 * MINUTE, team="lab", app="hackathon", input=90_000, output=8),
+    )
     store.close()
     return start
 
@@ -66,29 +71,31 @@ def test_the_pools_are_listed_with_what_they_cost_and_how_far_they_are_booked(ho
 
 
 def test_closing_books_what_is_due_once(home):
-    """Two hours are due; a second run finds nothing; a later day is no beginning any more."""
-    ledgered(home)
+    """Two hours are due; a second run finds nothing; an earlier day is booked when it is said."""
+    start = ledgered(home)
     said = run("close")
     assert said.count("8.000000 GPU-hours") in {2, 3}
-    assert "0.400000 used" in said
+    assert "0.666667 used" in said
     assert run("close") == "nothing is due\n"
-    assert run("close", "--since", "2026-11-01") == "nothing is due\n"
+    earlier = time.strftime("%Y-%m-%d", time.gmtime(start // 1_000_000 - 86_400))
+    assert run("close", "--since", earlier).count("GPU-hours") >= 24
+    assert run("close", "--since", earlier) == "nothing is due\n"
 
 
-def test_recalibrating_needs_days_and_books_differences(home):
+def test_doing_it_again_needs_days_and_books_differences(home):
     """Without days it is refused with an example; with them the closed hours are split again, once."""
     start = ledgered(home)
     run("close")
     day = time.strftime("%Y-%m-%d", time.gmtime(start // 1_000_000))
-    assert "--from 2026-11-01 --to 2026-11-30" in run("close", "--recalibrate", "llama-ca", code=2)
+    assert "--from 2026-11-01 --to 2026-11-30" in run("close", "--again", "llama-ca", code=2)
     assert "write it as 2026-11-30" in run("close", "--since", "yesterday", code=2)
     assert "no pool `lama`; known: llama-ca" in run(
-        "close", "--recalibrate", "lama", "--from", day, "--to", day, code=2
+        "close", "--again", "lama", "--from", day, "--to", day, code=2
     )
     pools = home / "policies" / "pools.yaml"
     pools.write_text(POOLS.replace('"9800.25"', '"4000"'))
-    days = ("--recalibrate", "llama-ca", "--from", day, "--to", day)
-    assert "(recalibrated)" in run("close", *days)
+    days = ("--again", "llama-ca", "--from", day, "--to", day)
+    assert "(split again)" in run("close", *days)
     assert run("close", *days) == "nothing is due\n"
 
 
@@ -166,6 +173,14 @@ def test_calibrating_says_why_it_cannot(home):
     (home / "policies" / "pools.yaml").write_text(pools.replace(second, ""))
     assert "does not answer" in run("calibrate", "llama-ca", "--seconds", "0", code=1)
     assert "no pool `x`" in run("calibrate", "x", code=2)
+
+
+def test_without_numpy_the_fix_is_said(home, monkeypatch):
+    """A lean installation lacks the arithmetic: which extra brings it."""
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    monkeypatch.delitem(sys.modules, "gateway.adapters.gpu_fit", raising=False)
+    monkeypatch.delitem(sys.modules, "gateway.adapters.engine_metrics", raising=False)
+    assert "install borderpost[reports]" in run("calibrate", "llama-ca", code=2)
 
 
 def test_without_pools_it_says_so(home):

@@ -8,7 +8,19 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway.api import admin, bundles, content, decisions, feedback, models, privacy, reports, suspensions
+from gateway.api import (
+    admin,
+    books,
+    bundles,
+    content,
+    decisions,
+    feedback,
+    models,
+    privacy,
+    reconcile,
+    reports,
+    suspensions,
+)
 from gateway.cli import main
 from tests.api.desk_under_test import ADMIN, CLOCK, OURS, RATER_KEY, issue_id
 
@@ -55,7 +67,7 @@ def test_the_reference_names_every_route():
     """Method and path of each slow surface."""
     shared = {"tokens": ADMIN, "store": None, "clock": CLOCK, "issue_id": issue_id, "snapshot": None}
     routers = [
-        admin.router(admin.AdminDeps(**shared, reload=None, budgets=None, journal=None)),
+        admin.router(admin.AdminDeps(**shared, reload=None, journal=None)),
         bundles.router(
             bundles.BundleDeps(
                 tokens=ADMIN,
@@ -84,6 +96,10 @@ def test_the_reference_names_every_route():
                 rater_key=RATER_KEY,
             )
         ),
+        books.router(
+            books.BookDeps(**shared, keyring=lambda: None, sign=lambda: None, journals=DOCS, journal=None)
+        ),
+        reconcile.router(reconcile.ReconcileDeps(**shared, journal=None)),
         reports.router(reports.ReportDeps(**shared)),
         suspensions.router(suspensions.SuspensionDeps(**shared, journal=None)),
         privacy.router(privacy.PrivacyDeps(keys=None, detector=None, clock=CLOCK, issue_id=issue_id)),

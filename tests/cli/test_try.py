@@ -8,6 +8,7 @@ import subprocess
 
 import httpx
 import pytest
+import respx
 from click.testing import CliRunner
 
 from gateway.cli import main
@@ -129,3 +130,48 @@ def test_it_speaks_to_this_machine_only(tmp_path, monkeypatch):
     done = CliRunner().invoke(main, ["try", "sin"])
     assert done.exit_code == 2
     assert "not on this machine" in done.stderr
+
+
+@pytest.fixture
+def left(tmp_path, monkeypatch):
+    """A folder in which a demo has run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".borderpost").mkdir()
+    text = json.dumps({"url": DEMO.url, "keys": DEMO.keys, "tokens": DEMO.tokens})
+    (tmp_path / ".borderpost" / "demo.json").write_text(text)
+
+
+@pytest.mark.usefixtures("left")
+@respx.mock(base_url=DEMO.url)
+def test_the_command_asks_the_demo_with_the_right_key(respx_mock):
+    """One request, as finance; status 0 when the promise was kept."""
+    route = respx_mock.get("/v1/reports/spend").mock(return_value=httpx.Response(200, text="Spend · bank"))
+    done = CliRunner().invoke(main, ["try", "report"])
+    assert (done.exit_code, route.call_count) == (0, 1)
+    assert "Spend · bank" in done.stdout
+    assert route.calls.last.request.headers["authorization"] == f"Bearer {DEMO.tokens['finance']}"
+
+
+@pytest.mark.usefixtures("left")
+@respx.mock(base_url=DEMO.url, assert_all_called=False)
+def test_a_redirect_takes_no_key_along(respx_mock):
+    """Whoever answers on that port cannot send the demo's key elsewhere."""
+    elsewhere = respx_mock.route(host="elsewhere.test")
+    respx_mock.get("/v1/reports/spend").mock(
+        return_value=httpx.Response(302, headers={"location": "http://elsewhere.test/"})
+    )
+    done = CliRunner().invoke(main, ["try", "report"])
+    assert done.exit_code == 1
+    assert not elsewhere.called
+
+
+@pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])
+def test_a_demo_that_does_not_answer_is_said_so(failure):
+    """In a sentence, without a traceback."""
+    with respx.mock(base_url=DEMO.url) as mocked:
+        mocked.get("/v1/reports/spend").mock(side_effect=failure)
+        done = CliRunner().invoke(main, ["try", "report"])
+    assert done.exit_code == 1
+    assert f"{DEMO.url} does not answer ({failure.__name__}); is it running?" in done.stderr
+    assert "Traceback" not in done.output

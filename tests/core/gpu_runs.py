@@ -73,5 +73,6 @@ def runs(draw: st.DrawFn, *, keys: int = 4, span_us: int = 60_000_000) -> Ran[st
         end_us=start + length,
         prompt=draw(st.integers(0, 30_000)),
         output=draw(st.integers(0, 4_000)),
+        cached=draw(st.sampled_from([0, 0, 9_000])),
         known=draw(st.sampled_from([True, True, True, False])),
     )

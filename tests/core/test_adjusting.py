@@ -33,7 +33,7 @@ def difference(nano, *, estimate=0, spend=None):
     )
 
 
-def share(app, nano, attempt=""):
+def share(app, nano, attempt="", **more):
     return Share(
         team="t",
         app=app,
@@ -44,6 +44,7 @@ def share(app, nano, attempt=""):
         model="m",
         nano=nano,
         attempt=attempt,
+        **more,
     )
 
 
@@ -79,3 +80,12 @@ def test_what_nobody_used_is_unallocated() -> None:
 @given(amounts, st.lists(st.integers(min_value=-(10**9), max_value=10**9), min_size=1, max_size=9))
 def test_shares_sum_whatever_the_signs(amount, parts) -> None:
     assert sum(shared(amount, parts)) == amount
+
+
+def test_a_lost_call_is_reversed_as_estimated_and_booked_as_known() -> None:
+    """Estimated amounts of a report then are right by plain summing."""
+    lost = share("a", 400, "c1/1", currency="USD", spend_nano=560)
+    back, known = entries(difference(-300, estimate=-300, spend=-420), estimated=[lost], users=[])[:2]
+    assert (back.nano, back.spend_nano, back.estimated) == (-400, -560, True)
+    assert (known.nano, known.spend_nano, known.estimated) == (100, 140, False)
+    assert {back.refers, known.refers} == {"c1/1"}

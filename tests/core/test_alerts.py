@@ -60,7 +60,7 @@ def test_a_soft_limit_may_be_passed_and_is_told_beyond_it() -> None:
     assert kinds(spent("149", soft), START + DAY) == []
     (told,) = budget_alerts(spent("150", soft), now=START + DAY)
     assert dict(told.facts)["hard"] == "no"
-    assert told.title == "Team `branch` (month) has spent 150 % of its budget: 150.00 CAD of 100.00 CAD"
+    assert told.title == "Team `branch` (month) has passed 150 % of its budget: 150.00 CAD of 100.00 CAD"
 
 
 def test_what_was_carried_over_counts() -> None:
@@ -127,7 +127,7 @@ def test_tokens_are_told_as_tokens() -> None:
     tokens = replace(HUNDRED, id="key:*:tokens", level="key", name="*", unit="tokens", limit=1000)
     where = spent("0", tokens, budget="key:k_1:tokens", spent=600, most=1000)
     (told, *_) = budget_alerts(where, now=START + DAY)
-    assert told.title == "Key `k_1` (month) has spent 50 % of its budget: 600 tokens of 1000 tokens"
+    assert told.title == "Key `k_1` (month) has passed 50 % of its budget: 600 tokens of 1000 tokens"
 
 
 def test_an_overrun_is_told_once_a_day_and_deployment() -> None:
@@ -190,3 +190,13 @@ def test_whom_a_budget_is_about() -> None:
     assert teams_of(found, own) == {"branch"}
     assert teams_of(found, limit("team:lab:CAD", "team", "lab", "1.00")) == {"lab"}
     assert teams_of(found, limit("org:maple:CAD", "org", "maple", "1.00")) == frozenset()
+
+
+def test_a_sentence_says_cents_and_the_facts_say_all() -> None:
+    """Nobody reads nine decimals in a subject; below a cent they are all there is."""
+    (told,) = budget_alerts(spent("50.123456789"), now=START + DAY)
+    assert told.title.endswith("50.12 CAD of 100.00 CAD")
+    assert dict(told.facts)["spent"] == "50.123456789"
+    tiny = replace(HUNDRED, limit=600_000, alert_at=(50,))
+    (small,) = budget_alerts(spent("0", tiny, spent=352_914, most=600_000), now=START + DAY)
+    assert small.title.endswith("0.000352914 CAD of 0.0006 CAD")

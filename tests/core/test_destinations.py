@@ -67,3 +67,20 @@ def test_a_network_policy_opens_what_has_an_address_and_nothing_else(snapshot):
     assert opened == [("127.0.0.1/32", 1003), ("::1/128", 1002), ("192.0.2.0/24", 443)]
     assert all(rule["ports"] for rule in policy["spec"]["egress"])
     assert without_rule(found, known) == ("login.example",)
+
+
+def test_where_alerts_go_is_listed_too(snapshot):
+    """A webhook by its URL, a relay by its protocol and port; each with its declared place."""
+    from gateway.core.alert_plan import AlertPlan, Mail, Receiver, Webhook
+
+    hook = Webhook(url="https://hooks.example/x?y=1", secret=None)
+    relay = Mail(host="mail.example", port=587, tls="starttls", user=None, secret=None, sender="a", to=("b",))
+    told = {
+        "ops": Receiver(name="ops", way=hook, place="CA-QC"),
+        "post": Receiver(name="post", way=relay, place="CA"),
+    }
+    found = destinations(replace(snapshot, alerts=AlertPlan(receivers=told)))
+    assert [(each.origin, each.used_by, each.place) for each in found if each.purpose == "alert"] == [
+        ("https://hooks.example:443", "ops", "CA-QC"),
+        ("smtp://mail.example:587", "post", "CA"),
+    ]

@@ -144,7 +144,7 @@ def test_a_duty_to_ask_names_whom():
     assert answer.extension["ask"] == "officer"
 
 
-def test_what_a_ladder_would_do_is_explained(tmp_path: Path) -> None:
+def test_what_a_ladder_would_do_is_explained(tmp_path) -> None:
     """An app that allows degrading reads how; one that does not reads nothing of it."""
     from dataclasses import replace as changed
 

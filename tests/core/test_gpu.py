@@ -59,6 +59,10 @@ def oracle(of: Pool, calls: list[Ran[str]], start: int, end: int) -> tuple[int, 
             if lo >= since:
                 tokens = Fraction(c.output * (hi - lo), ends[id(c)] - since)
                 mine[number] = mine.get(number, Fraction(0)) + tokens * (c0.decode_ps + c0.step_ps / n)
+                whole = ends[id(c)] - since
+                a, b = Fraction(lo - since, whole), Fraction(hi - since, whole)
+                context = c.output * (c.prompt + c.cached) * (b - a) + c.output**2 * (b**2 - a**2) / 2
+                mine[number] += c0.kv_ps * context
     for number, c in enumerate(calls):
         if not c.known:
             continue
@@ -103,10 +107,10 @@ def _time_share(
 
 
 @settings(max_examples=150, deadline=None)
-@given(SEVERAL, st.integers(1, 3))
-def test_it_is_the_method_of_the_sentence(calls, replicas):
+@given(SEVERAL, st.integers(1, 3), st.sampled_from([0, 45_000]))
+def test_it_is_the_method_of_the_sentence(calls, replicas, kv_ps):
     """The integers agree with a naive reading in fractions, to a micro-GPU-second and its rounding."""
-    of = pool(replicas)
+    of = pool(replicas, coefficients=replace(MEASURED, kv_ps=kv_ps))
     calls = [replace(c, key=f"{c.key}-{number}") for number, c in enumerate(calls)]
     found = split(of, calls, start_us=START, end_us=START + MINUTES)
     busy, shares = oracle(of, calls, START, START + MINUTES)
@@ -152,6 +156,7 @@ def test_the_order_of_calls_does_not_count(calls, chance):
         prefill_ps=st.integers(1, 10**9),
         decode_ps=st.integers(1, 10**9),
         step_ps=st.integers(0, 10**11),
+        kv_ps=st.integers(0, 10**6),
         source=st.just("any"),
     ),
 )
@@ -297,8 +302,9 @@ def test_the_estimate_at_admission_is_an_upper_bound_of_the_weight(call, others,
     """Whatever else runs, a call's weight never passes what is held for it."""
     call = replace(call, known=True)
     of = pool(replicas)
-    held = estimate_micro_gpu_seconds(of, call.prompt, call.output)
-    weight = weight_ps(call, others, MEASURED, replicas=replicas)
+    of = of.calibrated(replace(MEASURED, kv_ps=45_000))
+    held = estimate_micro_gpu_seconds(of, call.prompt + call.cached, call.output)
+    weight = weight_ps(call, others, of.coefficients, replicas=replicas)
     assert weight * of.gpus <= held * PS_PER_US
 
 

@@ -36,3 +36,18 @@ def test_what_was_used_is_within_what_was_held() -> None:
     # Four GPUs for a millisecond are four GPU-milliseconds, whatever the tokens say.
     assert used(BUNDLE, "own-llama", full, started=NOW, ended=NOW + 10**6) == 4_000
     assert used(BUNDLE, "own-llama", None, started=NOW, ended=long) is None
+
+
+def test_calls_beside_it_share_its_steps() -> None:
+    """Forty in flight on one replica: nearly all of the step's cost is theirs. Never more than alone."""
+    long = NOW + 3600 * 10**9
+    usage = Usage(input=1000, output=500)
+    took = [
+        used(BUNDLE, "own-llama", usage, started=NOW, ended=long, beside=beside)
+        for beside in (1, 2, 40, 10_000)
+    ]
+    assert took == sorted(took, key=lambda amount: -(amount or 0))  # fewer shares, never more
+    alone, crowded = took[0], took[2]
+    assert alone is not None
+    assert crowded is not None
+    assert crowded < alone / 10

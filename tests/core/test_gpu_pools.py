@@ -27,6 +27,15 @@ def test_a_pool_begins_when_it_has_both_a_replica_and_a_rate():
     assert replace(of, replicas=()).begins is None
 
 
+def test_replicas_are_counted_while_they_are_there():
+    """From their instant on, until their end, which is not included."""
+    of = pool(2)
+    first, second = of.replicas
+    of = replace(of, replicas=(first, replace(second, since=START, until=START + 5)))
+    assert [of.replicas_at(at) for at in (START - 1, START, START + 4, START + 5)] == [0, 1, 1, 0]
+    assert of.replicas_at(START * 1000) == 1
+
+
 def test_other_coefficients_leave_the_rest_as_it_is():
     """A recalibration changes nothing but the coefficients."""
     of = pool()

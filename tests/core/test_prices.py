@@ -355,3 +355,12 @@ def test_the_rate_that_a_report_names_is_the_one_that_converted() -> None:
     for instant in ("2026-11-02", "2026-11-29"):
         made = convert(bundle, 10**9, "USD", "CAD", at=at(instant), ceiling=False)
         assert made == int(first.rate * 10**9)
+
+
+def test_halves_go_to_the_even_unit() -> None:
+    """Half a billionth a token: 1, 3 and 5 tokens are 0, 2 and 2 billionths, and a hold goes up."""
+    bundle = snapshot(prices={"here": (price(meters={"input": Decimal("0.0000000005")}, per=1),)})
+    charges = [charge(bundle, "here", Usage(input=n), at=NOW) for n in (1, 3, 5)]
+    assert [made.nano for made in charges if isinstance(made, Charge)] == [0, 2, 2]
+    held = [bound(bundle, "here", input_tokens=n, output_tokens=0, at=NOW) for n in (1, 3, 5)]
+    assert [made.nano for made in held if isinstance(made, Charge)] == [1, 2, 3]

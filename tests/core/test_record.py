@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.budget import settlement
+from gateway.core.budget import Settlement, settlement, spends
 from gateway.core.canonical import encode
 from gateway.core.prices import bound
 from gateway.core.record import (
@@ -18,7 +21,8 @@ from gateway.core.record import (
     outcome,
     top_up,
 )
-from gateway.core.values import Charge, Usage
+from gateway.core.values import Charge, Hold, Usage, Want
+from gateway.core.windows import calendar
 from tests.core.maple import NOW, app, at, attempt, call, snapshot, want
 
 MOST = bound(snapshot(), "here", input_tokens=1000, output_tokens=500, at=NOW)
@@ -151,3 +155,24 @@ def test_a_journal_may_take_what_is_built_here_as_it_is(
     begun = intent(tried, bound=settled.charge)
     for made in (begun, top_up(tried, tried.hold, bound=MOST), last, record):
         assert encode(made, sure=True) == encode(made)
+
+
+@given(st.integers(0, 10**14), st.integers(0, 29 * 86_400))
+def test_a_months_budget_spends_what_the_ledger_says(nano: int, second: int) -> None:
+    """One rate for the month in both, also after another one was fixed within it; to the last unit."""
+    first = snapshot().rates[0]
+    moved = snapshot(rates=(first, replace(first, rate=Decimal("1.5"), valid_from=at("2026-11-12"))))
+    when = at("2026-11-01T04:00:00") + second * 10**9
+    month = calendar("month", moved.timezone, when)
+    tried = replace(attempt(), snapshot=moved, started=when)  # a test's own
+    held = Want(
+        budget="team:branch:CAD", window=month.id, resets=month.end, unit="CAD", limit=2**62, amount=0
+    )
+    charge = Charge(nano=nano, currency="USD", lines=())
+    booked = spends(Hold(id="h", wants=(held,)), charge, None, moved, at=when)
+    settled = Settlement(charge=charge, spends=booked, estimated=False, overrun=False)
+    made = outcome(
+        tried, status="served", code=None, usage=None, settled=settled, vendor_id=None, vendor_model=None,
+        reported_place=None, ended=when,
+    )  # fmt: skip
+    assert made["spend"] == {"nano": str(booked["team:branch:CAD"]), "currency": "CAD"}

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gateway.policy.problems import PolicyErrors
-from gateway.policy.schema_budgets import BudgetModel, hours_of, once_only
-from tests.policy.written import written
+from gateway.policy.schema_budgets import BudgetModel, RatesModel, hours_of, once_only
+from tests.policy.written import STARTER, written
 
 
 def problems(budget: str) -> list[str]:
@@ -45,6 +47,9 @@ def problems(budget: str) -> list[str]:
         ('{per: day, limit: "5", carry_over: {at_most: 5}}', "in the budget's unit, `limit`", '{at_most: "100.00"}'),
         ('{per: day, limit: "5", carry_over: some}', "carry_over", "all"),
         ("{per: day, tokens: 5, outside: no_limit}", "`outside` is for a budget with from and until", "remove it"),
+        ('{per: day, tokens: 5, overdraft: {up_to: "5"}}', "an overdraft is in the budget's unit", "{up_to: 5000}"),
+        ('{per: day, limit: "5", overdraft: {up_to: 5}}', "an overdraft is in the budget's unit", '{up_to: "5.00"}'),
+        ('{per: day, limit: "5", soft: true, overdraft: {up_to: "5"}}', "refuses nothing", "remove overdraft"),
         ("{per: day, tokens: 5, alert_at: [80, 50]}", "thresholds rise", "[50, 80, 100]"),
         ("{per: day, tokens: 5, alert_at: [0]}", "alert_at", "greater than or equal to 1"),
         ("{per: day, tokns: 5}", "unknown key `tokns`", "did you mean `tokens`?"),
@@ -87,3 +92,32 @@ def test_windows_have_one_word_each() -> None:
     assert once_only(BudgetModel.model_validate({"from": "2026-11-01", "until": "2026-11-30", "tokens": 1}))
     with pytest.raises(ValueError, match="no length"):
         hours_of("soon")
+
+
+PAGES = ("reference/budgets.md", "how-to/finance/budgets.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_the_pages_are_taken(page: str) -> None:
+    """What finance copies from the documentation is a valid file, and every line of the tables too."""
+    text = (STARTER.parent / "docs" / page).read_text(encoding="utf-8")
+    files = re.findall(r"```yaml\n(# teams.yaml\n.*?)```", text, flags=re.DOTALL)
+    assert files
+    for teams in files:
+        written(
+            policy="policy: p\ndata: {client: {}}",
+            teams=teams,
+            deployments="deployments: {d: {vendor: v, uses: [chat], has: {dpa: 2027-01-31}, seen: 2026-11-02, recheck_days: 90}}",
+            connections='connections: {d: {api: openai, url: "https://a.example.com/v1", model: m}}',
+            routes="routes: {chat-pro: {try: [d]}}",
+        )
+    for budget in re.findall(r"\| `(\{[^`]*(?:limit|tokens|gpu_hours):[^`]*\})`", text):
+        written(policy="policy: p", teams=f"budget: {budget}")
+
+
+def test_every_key_of_a_budget_is_documented() -> None:
+    """A key that finance may write stands in the reference."""
+    text = (STARTER.parent / "docs" / PAGES[0]).read_text(encoding="utf-8")
+    for model in (BudgetModel, RatesModel):
+        keys = [field.alias or name for name, field in model.model_fields.items()]
+        assert [key for key in keys if f"`{key}`" not in text] == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from gateway.policy.sign import Keyring, Signer, Unusable, new_key
-from gateway.policy.sign_statement import genuine, signer
+from gateway.policy.sign_statement import genuine, signer, statement_signer
+from gateway.settings import Settings
 
 
 @pytest.fixture
@@ -45,3 +48,18 @@ def test_only_finance_signs_where_there_is_a_keyring(pair):
     path, public = pair
     with pytest.raises(Unusable, match="does not know this key as `finance`"):
         signer(path, ring(public, role="legal"), name="x")
+
+
+def test_an_installation_may_have_a_key_of_its_own(pair, tmp_path):
+    """By its settings; with a keyring it must be finance's there."""
+    path, public = pair
+    settings = {"BORDERPOST_STATEMENT_KEY": str(path)}
+    assert statement_signer(Settings.load(None, {})) is None
+    made = statement_signer(Settings.load(None, settings))
+    assert made is not None
+    assert made(b"x")[:2] == ("borderpost", public)
+    keyring = tmp_path / "keyring.yaml"
+    encoded = base64.b64encode(public).decode()
+    keyring.write_text(f'keys: [{{name: Fina, role: legal, public: "{encoded}"}}]')
+    with pytest.raises(Unusable, match="as `finance`"):
+        statement_signer(Settings.load(None, {**settings, "BORDERPOST_POLICY_KEYRING": str(keyring)}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.app import log_places
+from gateway.chosen import log_places
 from gateway.policy.prove import prove_sentence
 from gateway.policy.sinks import DOES, SAYS, Sink, SinkKind, sinks
 from gateway.settings import Settings
@@ -117,3 +117,24 @@ def test_what_reads_prompts_is_a_place_where_they_are_processed():
         sinks=(sink,),
     )
     assert "→ the injection classifier: classifier must be inside Canada; is US" in proof.broken[0]
+
+
+def test_where_alerts_go_is_a_sink():
+    """Each destination by its place; a proof breaks on one abroad, with the line where it is declared."""
+    from gateway.core.alert_plan import AlertPlan, Receiver, Webhook
+
+    hook = Webhook(url="https://hooks.example/x", secret=None)
+    plan = AlertPlan(receivers={"ops": Receiver(name="ops", way=hook, place="US", at="alerts.yaml:3")})
+    kept = sinks(_settings(place="CA-QC"), plan)
+    assert [(sink.kind, sink.place) for sink in kept if sink.kind is SinkKind.WEBHOOK] == [
+        (SinkKind.WEBHOOK, "US")
+    ]
+    loaded, small = _small("disclose_ai")
+    sentence = "A data is never logged outside Canada."
+    broken = prove_sentence(sentence, "x", loaded, small, now=NOW, sinks=kept)
+    assert broken.broken == (
+        "a data, app one → a destination of alerts: webhook must be inside Canada; is US (alerts.yaml:3)",
+    )
+    here = AlertPlan(receivers={"ops": Receiver(name="ops", way=hook, place="CA-QC", at="alerts.yaml:3")})
+    kept = sinks(_settings(place="CA-QC"), here)
+    assert prove_sentence(sentence, "x", loaded, small, now=NOW, sinks=kept).holds

@@ -23,7 +23,7 @@ from gateway.adapters.store_sql.entries import append
 from gateway.core.entries import Entry
 from gateway.core.reserved import split
 from gateway.reports.focus import Export, export
-from tests.people import NOW, book, database, row, snapshot, sqlite
+from tests.people import book, database, row, snapshot, sqlite
 
 MONTH = "2026-11"
 START = datetime(2026, 11, 1, 4, tzinfo=UTC)  # midnight in Toronto, the day that summer time ends there
@@ -194,7 +194,7 @@ def fill(connection: Connection, count: int = 400) -> None:
 
 def exported(connection: Connection, version: str = "1.2", grain: str = "day") -> Export:
     """The month's export."""
-    return export(snapshot(), month_name=MONTH, version=version, grain=grain, now=NOW)(connection)
+    return export(snapshot(), month_name=MONTH, version=version, grain=grain)(connection)
 
 
 def main(folder: Path, count: int) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
+from decimal import ROUND_HALF_EVEN, Decimal
 from importlib import import_module
 
+import openpyxl
 import orjson
+import pyarrow.parquet as pq
 import pytest
+from pypdf import PdfReader
 
 from gateway.reports import asking
 from gateway.reports.asking import AskedWrong, builder, rendered, written
 from gateway.reports.document import DocumentWrong
+from gateway.reports.focus import export
 from gateway.reports.kinds import KINDS
 from gateway.reports.render import as_csv
-from gateway.reports.spend import query
+from gateway.reports.spend import DEFAULT_BY, query
+from gateway.reports.writers import FORMATS
 from tests.people import NOW, book, database, row, snapshot, sqlite
 from tests.reports.writers.documents import statement
 
@@ -78,6 +86,13 @@ def test_what_cannot_be_had_is_said_with_the_cure(asked, changes, param, said):
     assert caught.value.param == param
 
 
+def test_a_report_that_has_nothing_to_tell_says_so():
+    """No GPU pools are declared: that is about the report, not about its month or grouping."""
+    with pytest.raises(AskedWrong, match="no GPU pools are declared") as caught:
+        ask(kind="gpu")(None)
+    assert caught.value.param == "kind"
+
+
 def test_an_unknown_report_is_named():
     """With those there are."""
     with pytest.raises(AskedWrong, match="there is no report `profit`; use one of spend, budget, chargeback"):
@@ -90,6 +105,32 @@ def test_spend_keeps_its_formats(connection):
     report = query(snapshot(), month_name="2026-11", by=("team",), now=NOW)(connection)
     assert found.data.decode() == as_csv(report)
     assert orjson.loads(ask(kind="spend", by="")(connection).data)["by"] == []
+
+
+def test_all_formats_of_spend_end_in_the_same_cent(connection):
+    """Old and new: text, CSV, JSON, workbook, statement, Parquet, and the charges in FOCUS."""
+    found = {form: ask(kind="spend", form=form)(connection).data for form in FORMATS}
+    report = query(snapshot(), month_name="2026-11", by=DEFAULT_BY, now=NOW)(connection)
+    total, native = report.total.spend, report.total.native["USD"]
+    assert (str(total), str(native)) == ("2.78", "2.00")
+    csv_total = list(csv.DictReader(io.StringIO(found["csv"].decode())))[-1]
+    assert (csv_total["kind"], Decimal(csv_total["cad"]), Decimal(csv_total["usd"])) == (
+        "total",
+        total,
+        native,
+    )
+    assert Decimal(orjson.loads(found["json"])["total"]["spend"]) == total
+    assert found["table"].decode().splitlines()[-1].split()[2:4] == [str(native), str(total)]
+    sheet = openpyxl.load_workbook(io.BytesIO(found["xlsx"])).worksheets[0]
+    foot = next(row for row in sheet.iter_rows(values_only=True) if row[0] == "TOTAL")
+    assert {total, native} <= {Decimal(str(cell)) for cell in foot if isinstance(cell, int | float)}
+    words = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(found["pdf"])).pages).split()
+    assert {str(total), str(native)} <= set(words[words.index("TOTAL") :])
+    stored = orjson.loads(pq.read_schema(io.BytesIO(found["parquet"])).metadata[b"borderpost.total"])
+    assert {str(total), str(native)} <= set(stored.values())
+    focus = export(snapshot(), month_name="2026-11", version="1.2", grain="day")(connection)
+    assert sum(row["x_SpendCost"] for row in focus.rows()).quantize(Decimal("0.01"), ROUND_HALF_EVEN) == total
+    assert sum(row["BilledCost"] for row in focus.rows()) == native
 
 
 def test_a_report_that_contradicts_itself_is_in_no_file():

@@ -7,16 +7,18 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from gateway.adapters.store_sql import Store
 from gateway.adapters.store_sql.entries import append, booked
+from gateway.adapters.store_sql.tables import ledger
 from gateway.adapters.store_sql.tables_books import closed_periods
 from gateway.adapters.vendor_costs.deciding import Decider, accept, adjust
 from gateway.core.bill import Billing
 from gateway.core.entries import Entry
 from gateway.core.snapshot import Rate
 from gateway.reports.bills import bills, case_of, chosen
+from gateway.reports.period import month
 from tests.adapters.store_sql.databases import opened, sqlite_url
 from tests.adapters.vendor_costs.bank import DAY, OCTOBER, PRICE, call, line, took
 from tests.people import book, snapshot
@@ -79,6 +81,45 @@ def test_months_that_end_at_another_hour_are_a_cut_off(store) -> None:
     assert bill.found.ours_nano == 32 * 1_771_000_000
 
 
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "America/Toronto"])
+def test_local_days_of_any_zone_match_and_the_books_tie(store, zone) -> None:
+    """A vendor that bills by the days of our zone, half an hour beside UTC's hours: no gap, no cut-off."""
+    rest = {"input": 1_000_000}
+    extra = [
+        call(f"x{n}", 0, rest) | {"started_us": OCTOBER + n * 17 * 60 * 1_000_000} for n in range(-80, 200)
+    ]
+    with store.write() as connection:
+        book(connection, *extra)
+    bank = replace(BANK, timezone=zone)
+    period = month("2026-10", zone)
+    sums = {}
+    with store.read() as connection:
+        rows = connection.execute(
+            select(ledger.c.started_us, ledger.c.input, ledger.c.output, ledger.c.cache_read)
+        )
+        for at, *tokens in rows:
+            if period.start_us <= at < period.end_us:
+                day = (at - period.start_us) // DAY
+                for meter, count in zip(("input", "output", "cache_read"), tokens, strict=True):
+                    sums[day, meter] = sums.get((day, meter), 0) + count
+    lines = [
+        line(
+            0,
+            meter,
+            tokens,
+            number=n,
+            start_us=period.start_us + day * DAY,
+            end_us=period.start_us + (day + 1) * DAY,
+        )
+        for n, ((day, meter), tokens) in enumerate(sorted(sums.items()))
+        if tokens
+    ]
+    took(store, lines)
+    bill = only(store, bank)
+    assert bill.found.causes == {}
+    assert bill.found.gap == 0
+
+
 def test_a_bill_in_our_money_shows_the_exchange_rate(store) -> None:
     """Priced in USD, billed in CAD at the vendor's own rate of 1.41 against our 1.40."""
     lines = [
@@ -128,6 +169,23 @@ def test_exceptions_are_decided_once_each_and_open_again_when_they_change(store)
     took(store, [line(3, "output", 100_000_000, number=900)], name="b" * 64)
     (again,) = only(store).open
     assert again.status == "open again"
+
+
+def test_a_trifle_opens_nothing_again_and_what_is_booked_is_not_asked_for(store) -> None:
+    """Within the threshold a decision stands; what is left to decide is what booking would book."""
+    took(store, month_of_lines(price={**PRICE, "output": "2.00"}))
+    with store.write() as connection:
+        everything = bills(connection, BANK, "2026-10")
+        (first, second, *_) = everything.bills[0].open
+        adjust(connection, case_of(BANK, everything, first, booking=True), WHO)
+        accept(connection, case_of(BANK, everything, second, booking=False), WHO)
+    took(store, [line(day, "output", 100, number=900 + day) for day in range(31)], name="b" * 64)
+    status = {one.id: (one.status, one.left_nano) for one in only(store).differences}
+    assert status[first.id] == ("adjusted", 176_000)
+    assert status[second.id][0] == "accepted"
+    took(store, [line(0, "output", 5_000_000, number=990)], name="c" * 64)
+    left = {one.id: (one.status, one.left_nano) for one in only(store).differences}
+    assert left[first.id] == ("open again", 5_000_000 * 1_760 + 176_000)
 
 
 def test_an_adjustment_ties_bill_and_ledger_and_is_never_booked_twice(store) -> None:

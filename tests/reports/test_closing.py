@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, make_url, select, text
 
 from gateway.adapters.store_sql import books as rows
+from gateway.adapters.store_sql import reports as query
 from gateway.adapters.store_sql.budgets import Writer, open_writer
 from gateway.adapters.store_sql.periods import hold
 from gateway.adapters.store_sql.projection import nothing_new
@@ -20,7 +22,7 @@ from gateway.adapters.store_sql.tables import admin_log, cursors, ledger
 from gateway.adapters.store_sql.tables_books import closed_periods, ledger_entries
 from gateway.core.gl import Books
 from gateway.core.periods import following
-from gateway.reports.closing import periods, standing
+from gateway.reports.closing import periods, standing, window
 from gateway.reports.correcting import correct
 from gateway.reports.statements import NotClosed
 from gateway.reports.verifying import verify
@@ -232,6 +234,16 @@ def test_closing_goes_on_where_it_stopped(store, monkeypatch):
     assert checks(store, "2026-10")[0].problems == ()
 
 
+def test_two_who_close_at_once_make_one_statement(store):
+    """Whoever comes second gets the first one's."""
+    come(store, *((f"a{n}", OCT + n) for n in range(50)))
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(closed, store, "2026-10", now=AFTER, by=by) for by in (FINA, FRED)]
+        done = [item.result(timeout=60) for item in both]
+    assert sorted(item.fresh for item in done) == [False, True]
+    assert done[0].statement == done[1].statement
+
+
 def test_a_row_in_flight_is_in_the_month_or_in_the_next_never_lost(request, tmp_path):
     """PostgreSQL: closing waits for a transaction that is booking, and what comes behind it is late."""
     with database("postgresql", request, tmp_path) as store:
@@ -354,6 +366,7 @@ def test_nothing_is_lost_doubled_or_changed_whatever_comes_when(books_of_all, st
             assert (checks(store, month)[0].problems, checks(store, month)[0].sha256) == ((), sha256)
     every = [*MONTHS, following(MONTHS[-1]), following(following(MONTHS[-1]))]
     together = [spend(store, month, now=LATER) for month in every]
+    assert [reported(store, month) for month in every] == [item[0] for item in together]
     with store.read() as connection:
         all_rows = connection.execute(
             select(func.coalesce(func.sum(ledger.c.spend_nano), 0), func.count())
@@ -366,6 +379,17 @@ def test_nothing_is_lost_doubled_or_changed_whatever_comes_when(books_of_all, st
         )
     assert sum(item[0] for item in together) == all_rows[0] + all_entries[0]
     assert sum(item[1] for item in together) == all_rows[1] + all_entries[1]
+
+
+def reported(store, month):
+    """What every report of a month is made of."""
+    with store.read() as connection:
+        start_us, end_us = window(connection, bank(), month)
+        sums = query.spend(
+            connection, tenant="maple", start_us=start_us, end_us=end_us, by=("team",), currency="CAD",
+            billing=month,
+        )  # fmt: skip
+    return sum(item.spend_nano for item in sums)
 
 
 def _month(when):

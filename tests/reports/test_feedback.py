@@ -7,7 +7,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
-from gateway.adapters.store_sql.reports import Thumbs
+from gateway.adapters.store_sql.ratings import Thumbs
 from gateway.reports.feedback import FeedbackReport, as_json, line_of, query, table
 from gateway.reports.period import month
 from tests.people import TORONTO, book, database, row, snapshot, sqlite

@@ -15,7 +15,7 @@ from gateway.core.money import decimal_of
 from gateway.reports.focus import FocusRefused, export, version_of
 from gateway.reports.writers import FormatUnavailable
 from tests.adapters.store_sql.databases import opened
-from tests.people import NOW, book, row, snapshot
+from tests.people import book, row, snapshot
 from tests.reports.focus_month import MONTH, attempts, exported, fill
 from tests.reports.test_focus_fold import NOVEMBER
 
@@ -124,7 +124,7 @@ def test_rows_that_do_not_sum_to_the_report_are_refused(store, monkeypatch):
 def test_another_month_is_another_file(store):
     """October is empty: a head and nothing else."""
     with store.read() as connection:
-        found = export(snapshot(), month_name="2026-09", version="1.2", grain="day", now=NOW)(connection)
+        found = export(snapshot(), month_name="2026-09", version="1.2", grain="day")(connection)
     out = io.BytesIO()
     found.write("csv", out)
     assert (found.count, out.getvalue().count(b"\r\n")) == (0, 1)
@@ -140,14 +140,14 @@ def test_another_month_is_another_file(store):
 def test_what_cannot_be_written_is_said(changes, said):
     """Before anything is read."""
     with pytest.raises(ValueError, match=said):
-        export(snapshot(), **{"month_name": MONTH, "version": "1.2", "grain": "day", "now": NOW, **changes})
+        export(snapshot(), **{"month_name": MONTH, "version": "1.2", "grain": "day", **changes})
     assert version_of("1.4") == "1.4"
 
 
 def test_a_month_that_is_none_is_said(store):
     """As in every report."""
     with store.read() as connection, pytest.raises(ValueError, match="`soon` is no month"):
-        export(snapshot(), month_name="soon", version="1.2", grain="day", now=NOW)(connection)
+        export(snapshot(), month_name="soon", version="1.2", grain="day")(connection)
 
 
 def test_without_the_library_csv_is_still_written(tmp_path, monkeypatch):

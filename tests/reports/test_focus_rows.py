@@ -9,7 +9,7 @@ from fractions import Fraction
 import orjson
 import pytest
 
-from gateway.reports.focus_columns import ALLOWED, METERS, NEVER_NULL, OURS, TWINS, UNITS, VERSIONS, columns
+from gateway.reports.focus_columns import METERS
 from gateway.reports.focus_rows import Book, product, ratio_of, rows
 from tests.reports.focus_month import entry, shares
 from tests.reports.test_focus_fold import NOVEMBER, attempt, folded, line, priced
@@ -133,6 +133,14 @@ def test_entries_about_an_earlier_period_are_corrections(kind, start_us, categor
     assert (row["ChargeDescription"], row["x_EntryId"]) == ("The vendor's bill is lower: rounding.", "e")
 
 
+def test_a_vendors_day_that_reaches_over_the_month_is_cut_to_it():
+    """The first day in UTC begins before midnight in Toronto: that makes it no correction of October."""
+    day = (NOVEMBER[0] - 4 * 3_600_000_000, NOVEMBER[0] + 20 * 3_600_000_000)
+    (row,) = told(folded(entries=[entry("e", start_us=day[0], end_us=day[1])]))
+    assert (row["ChargeClass"], row["ChargePeriodStart"]) == (None, row["BillingPeriodStart"])
+    assert row["ChargePeriodEnd"] == datetime(2026, 11, 2, tzinfo=UTC)
+
+
 def test_an_amount_without_lines_is_an_adjustment():
     """There is no quantity to tell."""
     (row,) = told(folded(attempt(nano=5, spend_nano=7)))
@@ -154,17 +162,3 @@ def test_products_are_exact():
     assert Fraction(product(price, quantity)) == Fraction(price) * Fraction(quantity)
     assert ratio_of(8_400_001, 1_000_000) == D("8.400001")
     assert ratio_of(1, 3) == D("0.333333333333333333")
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_row_has_the_columns_of_its_version(version):
-    """The standard ones by name, then ours; the words are of columns that there are."""
-    (row,) = told(folded(priced([line("input", 1, "1")])), version)
-    assert list(row) == list(columns(version))
-    standard = [name for name in row if not name.startswith("x_")]
-    assert standard == sorted(standard)
-    assert list(row)[len(standard) :] == list(OURS)
-    assert ("ProviderName" in row, "HostProviderName" in row) == (version == "1.2", version == "1.4")
-    every = {name for one in VERSIONS for name in columns(one)}
-    assert every >= NEVER_NULL | set(ALLOWED) | set(TWINS)
-    assert all(meter.unit in UNITS for meter in METERS.values())

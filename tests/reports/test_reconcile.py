@@ -8,8 +8,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from gateway.adapters.store_sql.reports import spend
+from gateway.adapters.store_sql.tables_books import closed_periods
 from gateway.core.bill import Billing
 from gateway.core.snapshot import Rate
 from gateway.reports.kinds import Asked
@@ -138,6 +140,19 @@ def test_shifted_days_are_said_in_words(store) -> None:
     moved += [replace(line(0, m, n, number=200 + i)) for i, (m, n) in enumerate(TOKENS.items())]
     took(store, moved, covers=(OCTOBER, OCTOBER + 5 * DAY))
     assert any("shifted by" in note for note in read(store).notes)
+
+
+def test_a_closed_month_says_so(store) -> None:
+    assert read(store).status == "preliminary"
+    with store.write() as connection:
+        connection.execute(
+            insert(closed_periods).values(
+                tenant="maple", period="2026-10", timezone="America/Toronto", start_us=OCTOBER + 4 * HOUR,
+                end_us=OCTOBER + 31 * DAY + 4 * HOUR, closed_us=1, closed_by="fin", role="finance", reason="",
+                unread="[]",
+            )
+        )  # fmt: skip
+    assert read(store).status == "closed"
 
 
 def test_grouping_is_refused_with_the_reason() -> None:

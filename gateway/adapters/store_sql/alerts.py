@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from gateway.adapters.store_sql.budgets import insert
 from gateway.adapters.store_sql.tables import budget_windows, keys
@@ -143,15 +143,13 @@ def listing(connection: Connection, tenant: str, *, most: int = 200) -> list[Tol
 
 def waiting(connection: Connection, tenant: str) -> dict[str, int]:
     """Return how many alerts are on their way, and how many never arrived."""
-    found = {PENDING: 0, UNDELIVERED: 0}
-    rows = connection.execute(
-        select(table.c.state).where(
-            table.c.tenant == tenant, or_(table.c.state == PENDING, table.c.state == UNDELIVERED)
-        )
-    ).scalars()
-    for state in rows:
-        found[state] += 1
-    return found
+    query = (
+        select(table.c.state, func.count())
+        .where(table.c.tenant == tenant, table.c.state.in_((PENDING, UNDELIVERED)))
+        .group_by(table.c.state)
+    )
+    counts = {str(state): int(count) for state, count in connection.execute(query)}
+    return {PENDING: counts.get(PENDING, 0), UNDELIVERED: counts.get(UNDELIVERED, 0)}
 
 
 def filled_in(connection: Connection, template: str, *, now_us: int) -> list[str]:
@@ -173,7 +171,16 @@ def filled_in(connection: Connection, template: str, *, now_us: int) -> list[str
 
 def app_of_key(connection: Connection, key_id: str) -> str | None:
     """Return the app that a key belongs to."""
-    return connection.execute(select(keys.c.app).where(keys.c.id == key_id)).scalar_one_or_none()
+    return apps_of_keys(connection, [key_id]).get(key_id)
+
+
+def apps_of_keys(connection: Connection, names: Sequence[str]) -> dict[str, str]:
+    """Return the apps that keys belong to, by key id."""
+    found: dict[str, str] = {}
+    for i in range(0, len(names), 500):
+        query = select(keys.c.id, keys.c.app).where(keys.c.id.in_(names[i : i + 500]))
+        found.update({str(name): str(app) for name, app in connection.execute(query)})
+    return found
 
 
 def _escaped(text: str) -> str:

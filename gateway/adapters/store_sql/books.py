@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
+from typing_extensions import override
 
 from gateway.adapters.store_sql.tables import cursors, ledger, writers
 from gateway.adapters.store_sql.tables_books import (
@@ -67,12 +68,22 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
-    """A writer whose journal may hold attempts of a period that the ledger lacks."""
+    """What a month waits for: a writer whose journal may hold more of it, or capacity that is not booked.
+
+    ``host`` and ``place`` are a writer's; empty for capacity.
+    """
 
     writer: str
     host: str
     place: str
     why: str
+
+    @override
+    def __str__(self) -> str:
+        """Return it in words."""
+        if not self.place:
+            return f"{self.writer}: {self.why}"
+        return f"`{self.writer}` on {self.host or 'a host'} ({self.place}): {self.why}"
 
 
 # ------------------------------------------------------------------------------ rows

@@ -186,12 +186,24 @@ def since(connection: Connection, *, tenant: str, pool: str) -> int | None:
 
 
 def begin(connection: Connection, *, tenant: str, pool: str, since_us: int) -> None:
-    """Fix from which hour on a pool is booked; the first one who says it says it for all."""
+    """Fix from which hour on a pool is booked. Said again, it can only begin earlier."""
+    statement = insert(connection, gpu_pools).values(tenant=tenant, pool=pool, since_us=since_us)
     connection.execute(
-        insert(connection, gpu_pools)
-        .values(tenant=tenant, pool=pool, since_us=since_us)
-        .on_conflict_do_nothing()
+        statement.on_conflict_do_update(
+            index_elements=[gpu_pools.c.tenant, gpu_pools.c.pool],
+            set_={"since_us": since_us},
+            where=gpu_pools.c.since_us > since_us,
+        )
     )
+
+
+def first_closed(connection: Connection, *, tenant: str, pool: str) -> int | None:
+    """Return the start of the first closed hour of a pool, or None."""
+    query = select(func.min(gpu_hours.c.start_us)).where(
+        gpu_hours.c.tenant == tenant, gpu_hours.c.pool == pool
+    )
+    found = connection.scalar(query)
+    return None if found is None else int(found)
 
 
 def last_closed(connection: Connection, *, tenant: str, pool: str) -> int | None:

@@ -140,12 +140,13 @@ def _weighed(connection: Connection, span: Span, row: RowMapping, known: _Prices
     for attempt in (0, 1):
         prices = known.get(key, {}) if not attempt else _sampled(connection, span, row)
         known[key] = prices
-        costs = {name: count * prices.get(name, Fraction(-1)) for name, count in counts.items()}
+        costs: dict[str, Fraction] = {
+            name: count * prices.get(name, Fraction(-1)) for name, count in counts.items()
+        }
         if "reasoning" in prices and "output" in costs:
             costs["output"] += reasoning * (prices["reasoning"] - prices["output"])
-        if all(cost >= 0 for cost in costs.values()) and abs(sum(costs.values()) - nano) <= int(
-            row["attempts"]
-        ):
+        off = abs(sum(costs.values(), Fraction(0)) - nano)
+        if min(costs.values(), default=off) >= 0 and off <= Fraction(int(row["attempts"])):
             return {name: (count, costs[name]) for name, count in counts.items()}
     return None
 
@@ -205,7 +206,8 @@ FROM ledger WHERE {_WHERE} GROUP BY {_GROUP}
 """  # noqa: S608 (our own constants)
 _LINES = {
     "sqlite": f"""
-SELECT {_KEYS}, json_extract(j.value, '$.meter') AS meter, json_extract(j.value, '$.unit_price') AS unit_price,
+SELECT {_KEYS}, json_extract(j.value, '$.meter') AS meter,
+  json_extract(j.value, '$.unit_price') AS unit_price,
   json_extract(j.value, '$.per') AS per, SUM(json_extract(j.value, '$.quantity')) AS quantity
 FROM ledger, json_each(ledger.lines) AS j WHERE {_WHERE} AND lines <> '[]'
 GROUP BY {_GROUP}, 6, 7, 8
@@ -366,8 +368,14 @@ def shares(connection: Connection, span: Span, *, models: Sequence[str], estimat
         ledger.c.model.in_(list(models)),
     )
     if estimated:
-        query = select(*who, ledger.c.nano, ledger.c.attempt_id.label("attempt")).where(within)
-        query = query.order_by(ledger.c.attempt_id)
+        query = select(
+            *who,
+            ledger.c.nano,
+            ledger.c.currency,
+            func.coalesce(ledger.c.spend_nano, 0).label("spend_nano"),
+            ledger.c.attempt_id.label("attempt"),
+        )
+        query = query.where(within).order_by(ledger.c.attempt_id)
     else:
         query = select(*who, func.sum(ledger.c.nano).label("nano"), literal("").label("attempt"))
         query = query.where(within).group_by(*who).order_by(*who)

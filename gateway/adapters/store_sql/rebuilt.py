@@ -21,7 +21,7 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """One window of one budget: what its slices spent, and by whom. ``estimates``: see :func:`counters`."""
+    """One window of one budget: what its slices spent, and by whom."""
 
     budget: str
     window: str
@@ -30,7 +30,6 @@ class Counter:
     end_us: int
     spent: int
     writers: tuple[str, ...]
-    estimates: int  # attempts of the window that were booked at their hold
 
 
 def counters(connection: Connection) -> list[Counter]:
@@ -53,11 +52,6 @@ def counters(connection: Connection) -> list[Counter]:
         if budget.startswith("rate:"):
             continue
         amount, writers = spent.get((budget, window), (0, []))
-        estimates = connection.scalar(
-            select(func.count()).where(
-                ledger.c.estimated, ledger.c.started_us >= start_us, ledger.c.started_us < resets_us
-            )
-        )
         found.append(
             Counter(
                 budget=budget,
@@ -67,14 +61,13 @@ def counters(connection: Connection) -> list[Counter]:
                 end_us=int(resets_us),
                 spent=amount,
                 writers=tuple(sorted(writers)),
-                estimates=int(estimates or 0),
             )
         )
     return found
 
 
-def from_ledger(connection: Connection, tenant: str, item: Counter) -> tuple[int, int] | None:
-    """Return what the rows of a window sum to, and how much of it is estimated; None if they cannot tell.
+def from_ledger(connection: Connection, tenant: str, item: Counter) -> tuple[int, int, int] | None:
+    """Return what the rows of a window sum to, what of it is estimated, in how many rows; None if unknown.
 
     A row whose usage never came has no tokens, and rarer buckets are not columns: a window of tokens
     with such a row cannot be told by the ledger.
@@ -88,13 +81,14 @@ def from_ledger(connection: Connection, tenant: str, item: Counter) -> tuple[int
         untold = or_(ledger.c.estimated, ledger.c.units != "{}")
         if connection.scalar(select(func.count()).select_from(ledger).where(within, untold)):
             return None
-    total, estimated = connection.execute(
+    total, estimated, estimates = connection.execute(
         select(
             func.coalesce(func.sum(amount), 0),
             func.coalesce(func.sum(case((ledger.c.estimated, amount), else_=0)), 0),
+            func.coalesce(func.sum(case((ledger.c.estimated, 1), else_=0)), 0),
         ).where(within)
     ).one()
-    return int(total), int(estimated)
+    return int(total), int(estimated), int(estimates)
 
 
 def _mine(tenant: str, item: Counter) -> ColumnElement[bool] | None:

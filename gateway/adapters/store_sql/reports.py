@@ -12,17 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from gateway.adapters.store_sql.rollups import EMPTY, SPANS, count, is_last, kept, measures, of_row, total
-from gateway.adapters.store_sql.tables import budget_windows, feedback, keys, ledger, slices
+from gateway.adapters.store_sql.rollups import EMPTY, SPANS, count, kept, measures, of_row, total
+from gateway.adapters.store_sql.tables import budget_windows, keys, ledger, slices
 from gateway.adapters.store_sql.tables_books import ledger_entries
 from gateway.adapters.store_sql.tables_rollups import BUCKETS, MEASURES, rollup_groups
-from gateway.core.budget import windows
 from gateway.core.entries import Entry
-from gateway.core.feedback import THUMBS
 
 USAGE = "usage"
 """The ``charge_kind`` of attempts; entries have their own: adjust, correction, reserved, gpu."""
@@ -133,6 +130,7 @@ def spend(
             **numbers,
         )
         for (group, price), numbers in found.items()
+        if any(numbers.values())  # else all of it was taken off again
     ]
 
 
@@ -185,19 +183,22 @@ def _attempts(
     """Yield partial sums of the attempts of a period: from roll-ups, and from rows at ragged ends."""
     span = "day" if "key_id" in {*dimensions, *wanted} else "hour"
     width = SPANS[span]
-    first, last = -(-period.start_us // width) * width, period.end_us // width * width
-    edges = [(period.start_us, first), (last, period.end_us)]
+    # To the nearer side: what the sums hold too much is read from the rows, and taken off.
+    first, last = ((at + width // 2) // width * width for at in (period.start_us, period.end_us))
+    edges = [(1, period.start_us, first), (-1, first, period.start_us)]
+    edges += [(1, last, period.end_us), (-1, period.end_us, last)]
     if first >= last:
         first = last = 0
-        edges = [(period.start_us, period.end_us)]
+        edges = [(1, period.start_us, period.end_us)]
     chosen = _chosen(tenant, wanted)
     in_time = and_(chosen, rollup_groups.c.billing_period == "") if period.billing else chosen
     if first < last:
         yield from _marked(kept(connection, span=span, groups=in_time, start_us=first, end_us=last))
-    for start_us, end_us in edges:
+    for sign, start_us, end_us in edges:
         if start_us < end_us:
             edge = Period(start_us=start_us, end_us=end_us, billing=period.billing)
-            yield from _marked(_rows(connection, tenant, edge, dimensions, wanted))
+            rows = _rows(connection, tenant, edge, dimensions, wanted)
+            yield from _marked(rows if sign > 0 else map(_taken_off, rows))
     if period.billing:
         late = and_(chosen, rollup_groups.c.billing_period == period.billing)
         yield from _marked(kept(connection, span=span, groups=late, start_us=-_FOREVER, end_us=_FOREVER))
@@ -206,6 +207,10 @@ def _attempts(
 def _marked(rows: Iterable[_Row]) -> Iterator[_Row]:
     for row in rows:
         yield {**row, "charge_kind": USAGE}
+
+
+def _taken_off(row: _Row) -> _Row:
+    return {**row, **{name: -int(row[name]) for name in MEASURES}}
 
 
 def _chosen(tenant: str, wanted: Mapping[str, str]) -> ColumnElement[bool]:
@@ -270,46 +275,11 @@ def _within(period: Period) -> ColumnElement[bool]:
     return and_(entry.start_us >= period.start_us, entry.start_us < period.end_us)
 
 
-def by_day(
-    connection: Connection,
-    *,
-    tenant: str,
-    start_us: int,
-    end_us: int,
-    timezone: str,
-    by: Sequence[str],
-    currency: str,
-    where: Mapping[str, str | None] | None = None,
-) -> Iterator[tuple[int, int, list[Sums]]]:
-    """Yield (start, end, sums) of every local day of a span, the first and last cut to the span.
-
-    Days of the IANA zone, of 23 or 25 hours where the clock changes; empty days are there too.
-    """
-    at = start_us
-    while at < end_us:
-        day = windows("day", timezone, at * 1000)
-        until = min(day[1] // 1000, end_us)
-        yield (
-            at,
-            until,
-            spend(
-                connection,
-                tenant=tenant,
-                start_us=at,
-                end_us=until,
-                by=by,
-                currency=currency,
-                where=where,
-            ),
-        )
-        at = until
-
-
 # ---------------------------------------------------------------------- row by row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class LedgerRow:
     """One row of the ledger, whole. Its columns are described in ``tables.py``."""
 
     attempt_id: str
@@ -363,9 +333,9 @@ class Attempt:
 _PAGE = 2_000
 
 
-def attempts(connection: Connection, *, tenant: str, period: Period) -> Iterator[Attempt]:
+def attempts(connection: Connection, *, tenant: str, period: Period) -> Iterator[LedgerRow]:
     """Yield every attempt of a period by start, in constant memory; late ones first."""
-    names = [item.name for item in fields(Attempt)]
+    names = [item.name for item in fields(LedgerRow)]
     within = and_(ledger.c.started_us >= period.start_us, ledger.c.started_us < period.end_us)
     parts = [within]
     if period.billing:
@@ -379,7 +349,7 @@ def attempts(connection: Connection, *, tenant: str, period: Period) -> Iterator
             .execution_options(yield_per=_PAGE)
         )
         for row in connection.execute(query).mappings():
-            yield Attempt(**row)
+            yield LedgerRow(**row)
 
 
 def entries(connection: Connection, *, tenant: str, period: Period) -> Iterator[Entry]:
@@ -395,7 +365,7 @@ def entries(connection: Connection, *, tenant: str, period: Period) -> Iterator[
         yield Entry(**row)
 
 
-# -------------------------------------------------------------------- budgets, thumbs
+# ---------------------------------------------------------------------------- budgets
 
 
 def held(connection: Connection, *, budgets: Sequence[str], now_us: int) -> int:
@@ -430,98 +400,3 @@ def key_apps(connection: Connection, tenant: str) -> dict[str, str]:
         row.id: row.app
         for row in connection.execute(select(keys.c.id, keys.c.app).where(keys.c.tenant == tenant))
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thumbs:
-    """Ratings and traffic of one alias on one deployment. ``spend_nano`` in the organisation's currency."""
-
-    alias: str
-    deployment: str
-    up: int
-    ratings: int
-    calls: int
-    spend_nano: int
-
-
-def thumbs(connection: Connection, *, tenant: str, start_us: int, end_us: int, currency: str) -> list[Thumbs]:
-    """Return thumbs per alias and deployment for calls of the period; implicit signals are left out.
-
-    A rating is laid at the deployment that answered: the call's last attempt. Failed tries and
-    fallbacks cost too: all cost of the period stands against the good answers.
-    """
-    by = ("alias", "deployment")
-    told = ratings(connection, tenant=tenant, start_us=start_us, end_us=end_us, by=by)
-    rated = {item.group: item for item in told if item.key == THUMBS}
-    traffic: dict[tuple[str, str], tuple[int, int]] = {}
-    spent = spend(
-        connection,
-        tenant=tenant,
-        start_us=start_us,
-        end_us=end_us,
-        by=by,
-        currency=currency,
-        where={"charge_kind": USAGE},
-    )
-    for item in spent:
-        group = (item.group[0] or "", item.group[1] or "")
-        calls, nano = traffic.get(group, (0, 0))
-        traffic[group] = (calls + item.calls, nano + item.spend_nano)
-    return [
-        Thumbs(
-            alias=group[0],
-            deployment=group[1],
-            up=rated[group].positive if group in rated else 0,
-            ratings=rated[group].ratings if group in rated else 0,
-            calls=calls,
-            spend_nano=nano,
-        )
-        for group, (calls, nano) in sorted(traffic.items())
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratings:
-    """What was said under one feedback key about the calls of one group.
-
-    ``positive`` counts thumbs up, or values above zero: an outcome that came about.
-    """
-
-    group: tuple[str, ...]
-    key: str
-    positive: int
-    ratings: int
-
-
-_LATEST_US = 36 * 86_400_000_000
-"""A rating is taken up to 35 days after the reply, about a moment up to 35 days ago."""
-
-
-def ratings(
-    connection: Connection, *, tenant: str, start_us: int, end_us: int, by: Sequence[str]
-) -> list[Ratings]:
-    """Return the ratings of calls whose last attempt started in the period, by its group and their key."""
-    names = [GROUPINGS[name] for name in by]
-    keyed = [of_row(name).label(f"d_{name}") for name in names]
-    said = feedback.alias("said")
-    query = (
-        select(*keyed, said.c.key, said.c.thumb, said.c.value, func.count().label("ratings"))
-        .select_from(said.join(ledger, ledger.c.call_id == said.c.call_id))
-        .where(said.c.tenant == tenant, ledger.c.tenant == tenant, is_last())
-        # Said twice: the ratings are few, and found by their time.
-        .where(said.c.occurred_us >= start_us - _LATEST_US, said.c.occurred_us < end_us + 2 * _LATEST_US)
-        .where(ledger.c.started_us >= start_us, ledger.c.started_us < end_us)
-        .group_by(*keyed, said.c.key, said.c.thumb, said.c.value)
-    )
-    found: dict[tuple[tuple[str, ...], str], tuple[int, int]] = {}
-    for row in connection.execute(query):
-        if row.thumb is None and row.value is None:
-            continue  # a label or a comment alone
-        good = bool(row.thumb) if row.thumb is not None else Decimal(row.value) > 0
-        group = (tuple(row[: len(names)]), row.key)
-        positive, total_of = found.get(group, (0, 0))
-        found[group] = (positive + row.ratings * good, total_of + row.ratings)
-    return [
-        Ratings(group=group, key=key, positive=positive, ratings=number)
-        for (group, key), (positive, number) in sorted(found.items())
-    ]

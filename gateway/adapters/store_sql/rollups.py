@@ -114,10 +114,9 @@ def add(connection: Connection, rows: Sequence[Row]) -> None:
     """
     if not rows:
         return
-    told: dict[str, object] = {
-        "ids": orjson.dumps([row["attempt_id"] for row in rows]).decode(),
-        "writers": sorted({str(row["writer"]) for row in rows}),
-        "first": min(int(row["seq"] or 0) for row in rows),
+    told = {
+        "ids": _listed(row["attempt_id"] for row in rows),
+        "entries": _listed(f"{row['writer']} {row['seq']} {row['attempt_id']}" for row in rows),
     }
     outrun = list(connection.scalars(_outrun(connection.dialect.name), told))
     for span in SPANS:
@@ -136,12 +135,13 @@ def _adding(dialect: str, span: str) -> tuple[Executable, ...]:
 
 
 def _ours(dialect: str, rows: FromClause) -> ColumnElement[bool]:
-    """Tell whether a row is of the batch: named in it, and booked by its entries."""
-    return and_(
-        rows.c.attempt_id.in_(_ids(dialect)),
-        rows.c.writer.in_(bindparam("writers", expanding=True)),
-        rows.c.seq >= bindparam("first", type_=BigInteger),
-    )
+    """Tell whether a row is of the batch: named in it, and booked by the very entry that names it."""
+    entry = rows.c.writer.concat(" ").concat(cast(rows.c.seq, String)).concat(" ").concat(rows.c.attempt_id)
+    return and_(rows.c.attempt_id.in_(_given(dialect, "ids")), entry.in_(_given(dialect, "entries")))
+
+
+def _listed(texts: Iterable[object]) -> str:
+    return orjson.dumps(list(texts)).decode()
 
 
 def _execute(connection: Connection, statements: Iterable[Executable], told: Mapping[str, object]) -> None:
@@ -149,13 +149,13 @@ def _execute(connection: Connection, statements: Iterable[Executable], told: Map
         connection.execute(statement, told)
 
 
-def _ids(dialect: str) -> Select[tuple[str]]:
-    """Return the ids of the parameter ``ids``, a JSON array, as a query."""
+def _given(dialect: str, name: str) -> Select[tuple[str]]:
+    """Return the texts of a parameter, a JSON array, as a query."""
+    given = bindparam(name, type_=String)
     if dialect == "sqlite":
-        found = func.json_each(bindparam("ids", type_=String)).table_valued(column("value", String))
+        found = func.json_each(given).table_valued(column("value", String))
     else:
-        array = cast(bindparam("ids", type_=String), JSON)
-        found = func.json_array_elements_text(array).table_valued(column("value", String))
+        found = func.json_array_elements_text(cast(given, JSON)).table_valued(column("value", String))
     return select(found.c.value)
 
 

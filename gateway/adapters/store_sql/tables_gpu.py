@@ -1,7 +1,7 @@
 """GPU pools, and their hours as they were closed.
 
 Same rules as :mod:`gateway.adapters.store_sql.tables`: units by suffix, no Numeric, no Float.
-``_micro`` are micro-GPU-seconds: one GPU for one microsecond. INVARIANT: rows are added, never changed.
+``_micro`` are micro-GPU-seconds: one GPU for one microsecond. INVARIANT: an hour is added, never changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ gpu_pools = Table(
     Column("since_us", BigInteger, nullable=False),  # the first hour that is closed
     PrimaryKeyConstraint("tenant", "pool"),
 )
-"""From when on each pool's hours are booked: its first call here, or when the gateway first knew it."""
+"""From when on each pool's hours are booked: its first call here, or when the gateway first knew it;
+earlier where finance says so."""
 
 gpu_hours = Table(
     "gpu_hours",

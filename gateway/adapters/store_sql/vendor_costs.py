@@ -166,6 +166,16 @@ def lines(
             yield StoredLine(**values, quantity=None if quantity is None else Decimal(quantity))
 
 
+def accounts(connection: Connection, *, tenant: str, import_id: str) -> set[str]:
+    """Return the vendor's accounts that an import holds lines of."""
+    query = (
+        select(vendor_lines.c.account)
+        .where(vendor_lines.c.tenant == tenant, vendor_lines.c.import_id == import_id)
+        .distinct()
+    )
+    return set(connection.execute(query).scalars())
+
+
 def months(connection: Connection, *, tenant: str, import_ids: Iterable[str]) -> set[str]:
     """Return the billing months that these imports hold lines of."""
     query = (

@@ -181,13 +181,22 @@ def line(
         raise cells.bad(f"a quantity of {quantity}; is a column shifted?")
     digest = str(more.pop("digest", "") or cells.digest)
     fields = {
-        "account": "", "model": "", "sku": "", "meter": "", "unit": "", "ref": digest,
+        "account": "", "model": "", "sku": "", "meter": "", "unit": "",
         "month": month_at(start_us, end_us), **{name: value for name, value in more.items() if value != ""},
     }  # fmt: skip
+    said = (start_us, end_us, kind, currency, plain(amount), plain(quantity))
+    named = tuple(str(fields[name]) for name in ("account", "model", "sku", "meter"))
+    # Without an id of the vendor's a line is known by what it says, in whatever format it comes.
+    fields.setdefault("ref", hashlib.sha256(repr((said, named)).encode()).hexdigest())
     return BillLine(
         row=cells.row, start_us=start_us, end_us=end_us, kind=kind, currency=currency, amount=amount,
         quantity=quantity, digest=digest, **fields,  # type: ignore[arg-type]  # named by the readers
     )  # fmt: skip
+
+
+def plain(value: Decimal | None) -> str:
+    """Return a number without the zeros that a format adds to it."""
+    return "" if value is None else f"{value.normalize():f}"
 
 
 # ------------------------------------------------------------------------ sheets

@@ -18,6 +18,7 @@ from gateway.adapters.store_sql.our_hours import Span
 from gateway.adapters.store_sql.vendor_costs import Decision
 from gateway.core import adjusting
 from gateway.core.entries import Entry
+from gateway.core.money import decimal_of
 from gateway.core.periods import bookable
 
 REASON = (3, 500)
@@ -64,6 +65,25 @@ def reason_of(text: str) -> str:
     if not REASON[0] <= len(plain) <= REASON[1]:
         raise ValueError(f"a reason has {REASON[0]} to {REASON[1]} signs; say why the difference is right")
     return plain
+
+
+def told(case: Case, who: Decider, made: Sequence[Entry] | None) -> tuple[str, dict[str, object]]:
+    """Return the journal entry of a decision: ``made`` is what was booked, None where it was accepted."""
+    data: dict[str, object] = {
+        "tenant": case.tenant,
+        "exception": case.exception,
+        "vendor": case.vendor,
+        "month": case.month,
+        "model": case.model,
+        "amount": str(decimal_of(case.open_nano)),
+        "currency": case.currency,
+        "reason": who.reason,
+        "by": who.by,
+        "at": who.at_us,
+    }
+    if made is None:
+        return "reconcile.accepted", data
+    return "reconcile.adjusted", {**data, "entries": [entry.id for entry in made]}
 
 
 def accept(connection: Connection, case: Case, who: Decider) -> None:

@@ -18,12 +18,16 @@ from gateway.adapters.store_sql import vendor_costs as rows
 from gateway.adapters.store_sql.vendor_costs import Import
 from gateway.adapters.vendor_costs.cells import BadFile, Checked, Options
 from gateway.core.bill import BillLine
-from gateway.core.money import nano_of
+from gateway.core.money import decimal_of, nano_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What an import is told beside its file. ``covers`` overrides the days that its lines span."""
+    """What an import is told beside its file.
+
+    ``covers`` overrides the days that its lines span; ``beside`` lets it count beside another import of
+    the same account and days.
+    """
 
     tenant: str
     vendor: str
@@ -32,6 +36,7 @@ class Asked:
     by: str
     now_us: int
     supersedes: str = ""
+    beside: bool = False
     invoice: str = ""
     invoice_total: Decimal | None = None
     covers: tuple[int, int] | None = None
@@ -39,11 +44,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """An import, whether it was new, and others that are about the same days."""
+    """An import, and whether it was new."""
 
     made: Import
     new: bool
-    overlaps: tuple[Import, ...] = ()
 
 
 class Refused(Exception):
@@ -119,16 +123,49 @@ def take(
         )
     except ValueError as wrong:
         raise BadFile(asked.file, sums.row, f"{wrong}; is a column shifted?") from None
+    if not asked.beside:
+        _refuse_overlap(connection, made, [one for one in active if one.id != replaced])
     rows.add(connection, made)
-    overlaps = tuple(
+    return Imported(made=made, new=True)
+
+
+def _refuse_overlap(connection: Connection, made: Import, others: Iterable[Import]) -> None:
+    """Raise Refused where another import is about the same days and account: both would count."""
+    near = [
         one
-        for one in active
-        if one.id != replaced
-        and (one.vendor, one.source) == (asked.vendor, asked.source)
+        for one in others
+        if (one.vendor, one.source) == (made.vendor, made.source)
         and one.covers_start_us < made.covers_end_us
         and made.covers_start_us < one.covers_end_us
-    )
-    return Imported(made=made, new=True, overlaps=overlaps)
+    ]
+    own = rows.accounts(connection, tenant=made.tenant, import_id=made.id) if near else set()
+    for one in near:
+        if own & rows.accounts(connection, tenant=made.tenant, import_id=one.id):
+            raise Refused(
+                f"`{one.file}` ({one.id[:12]}) is about the same account and some of the same days; if this "
+                f"file corrects it, say --supersedes {one.id[:12]}; if both count, --beside"
+            )
+
+
+Told = tuple[str, dict[str, object]]
+"""A journal entry: its kind and what it says."""
+
+
+def told(done: Imported) -> Told:
+    """Return the journal entry of an import."""
+    one = done.made
+    return "reconcile.imported", {
+        "tenant": one.tenant,
+        "import": one.id,
+        "vendor": one.vendor,
+        "source": one.source,
+        "lines": one.line_count,
+        "total": str(decimal_of(one.total_nano)),
+        "currency": one.currency,
+        "supersedes": one.supersedes,
+        "by": one.imported_by,
+        "at": one.imported_us,
+    }
 
 
 def fetched_before(connection: Connection, asked: Asked) -> str:

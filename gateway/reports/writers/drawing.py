@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from reportlab.graphics.charts.barcharts import VerticalBarChart
@@ -10,7 +11,7 @@ from reportlab.graphics.charts.linecharts import HorizontalLineChart
 from reportlab.graphics.shapes import Drawing
 from reportlab.lib import colors
 
-from gateway.reports.document import Chart, Document, Section
+from gateway.reports.document import Cell, Chart, Document, Section
 from gateway.reports.writers.cells import heading, number, shown
 from gateway.reports.writers.lettering import BODY, spelled
 
@@ -18,6 +19,7 @@ _HEIGHT = 190.0
 _BARS: Final = 24
 _POINTS: Final = 400
 _LABELS: Final = 16
+_LONGEST: Final = 24
 # Told apart in grey and by readers who see no red or green (Okabe and Ito).
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
@@ -30,19 +32,20 @@ def drawing(document: Document, section: Section, chart: Chart, width: float) ->
     names = [*chart.y, *bounds]
     # reportlab draws floats: a picture is approximate, the table beside it is not.
     series = [[float(number(row[columns[name]])) for row in rows] for name in names]
-    labels = [_label(shown(row[columns[chart.x]], section.columns[columns[chart.x]])) for row in rows]
+    labels = _labels(section, rows, columns[chart.x])
     plot: Any = VerticalBarChart() if chart.kind == "bar" else HorizontalLineChart()
-    plot.x, plot.y, plot.width, plot.height = 52, 48, width - 64, _HEIGHT - 78
+    turned = sum(map(len, labels[:: max(1, -(-len(labels) // _LABELS))])) > width / 5
+    below = 52 if turned else 22
+    plot.x, plot.y, plot.width, plot.height = 52, below, width - 64, _HEIGHT - below - 30
     plot.data = series
     every = max(1, -(-len(labels) // _LABELS))
     plot.categoryAxis.categoryNames = [
         label if not index % every else "" for index, label in enumerate(labels)
     ]
-    long = max(map(len, labels), default=0) * min(len(labels), _LABELS) > width / 5
     plot.categoryAxis.labels.fontName = plot.valueAxis.labels.fontName = BODY
     plot.categoryAxis.labels.fontSize = plot.valueAxis.labels.fontSize = 6.5
-    plot.categoryAxis.labels.angle = 25 if long else 0
-    plot.categoryAxis.labels.boxAnchor = "ne" if long else "n"
+    plot.categoryAxis.labels.angle = 25 if turned else 0
+    plot.categoryAxis.labels.boxAnchor = "ne" if turned else "n"
     plot.categoryAxis.strokeColor = plot.valueAxis.strokeColor = colors.HexColor("#8A94A3")
     plot.valueAxis.labelTextFormat = _amount
     plot.valueAxis.visibleGrid = True
@@ -101,9 +104,21 @@ def _legend(
     return legend
 
 
+def _labels(section: Section, rows: Sequence[tuple[Cell, ...]], x: int) -> list[str]:
+    """Return a label per row; where a column names several rows alike, with what else tells them apart."""
+    labels = [shown(row[x], section.columns[x]) for row in rows]
+    if len(set(labels)) < len(labels):
+        texts = [index for index, column in enumerate(section.columns) if column.kind == "text"]
+        telling = [index for index in texts if len({row[index] for row in section.rows}) > 1]
+        labels = [
+            " ".join(shown(row[index], section.columns[index]) for index in telling or [x]) for row in rows
+        ]
+    return [_label(label) for label in labels]
+
+
 def _label(text: str) -> str:
-    cut = text if len(text) <= 24 else f"{text[:23]}…"
-    return spelled(cut)
+    # The end of a long label tells more: its first words repeat from bar to bar.
+    return spelled(text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}")
 
 
 def _amount(value: float) -> str:

@@ -123,6 +123,8 @@ class _Book:
             # Beside a long table, where it is seen; below a short one, where it prints.
             spot = (top, len(section.columns) + 1) if len(section.rows) > _SHORT else (at + 2, 0)
             self._chart(sheet, section, section.chart, first=top + 1, spot=spot)
+            if spot[1]:  # on paper the table alone, in readable type
+                sheet.print_area(0, 0, at, len(section.columns) - 1)
 
     def _row(
         self, sheet: Any, at: int, section: Section, row: tuple[Cell, ...], places: list[int], *, bold: bool

@@ -149,4 +149,4 @@ def test_the_budgets_of_a_template_that_are_in_use(store):
         )
         assert rows.filled_in(connection, "key:*:CAD", now_us=10 * S) == ["key:k_1:CAD"]
         assert rows.filled_in(connection, "key:*:CAD:day", now_us=10 * S) == ["key:k3:CAD:day"]
-        assert rows.app_of_key(connection, "nobody") is None
+        assert rows.apps_of_keys(connection, ["nobody"]) == {}

@@ -80,14 +80,15 @@ def test_lost_usage_is_told_from_none(store):
     assert (found.attempts, found.lost_attempts) == (2, 1)
 
 
-def test_the_first_who_says_when_a_pool_begins_says_it_for_all(store):
-    """A second word changes nothing."""
+def test_a_pool_begins_once_or_earlier(store):
+    """Said again it can begin earlier, so that older hours are booked too; never later."""
     with store.write() as connection:
         assert sql.since(connection, tenant="maple", pool="p") is None
-        sql.begin(connection, tenant="maple", pool="p", since_us=HOUR)
-        sql.begin(connection, tenant="maple", pool="p", since_us=END)
-        assert sql.since(connection, tenant="maple", pool="p") == HOUR
+        for said, known in ((HOUR, HOUR), (END, HOUR), (HOUR - HOUR_US, HOUR - HOUR_US)):
+            sql.begin(connection, tenant="maple", pool="p", since_us=said)
+            assert sql.since(connection, tenant="maple", pool="p") == known
         assert sql.first_attempt(connection, tenant="maple", deployments=("own-llama",)) is None
+        assert sql.first_closed(connection, tenant="maple", pool="p") is None
 
 
 def test_an_hour_is_read_back_as_last_revised(store):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from gateway.adapters.gpu_windows import LAG_US
+from gateway.adapters.gpu_windows import LAG_US, LOOK_US
 from gateway.adapters.store_sql import gpu_budgets
 from gateway.adapters.store_sql.budget_rooms import make
 from gateway.adapters.store_sql.tables import budget_windows, slices, writers
@@ -71,7 +71,7 @@ def test_a_close_spends_what_the_estimates_missed(store):
     write(store, served("a", HOUR, 20 * MINUTE, input=1_000, output=60_000))
     estimate = estimate_micro_gpu_seconds(snapshot.pools["llama-ca"], 1_000, 60_000)
     settle(store, want, estimate)
-    windows, _ = closing(store, snapshot, DUE)
+    windows, clock = closing(store, snapshot, DUE)
     windows.step()
     used = sum(e.quantity for e in booked(store) if e.team == "branch" and read_id(e.id)[2] == "use")
     assert used == 4 * 20 * MINUTE > 10 * estimate
@@ -83,10 +83,11 @@ def test_a_close_spends_what_the_estimates_missed(store):
         assert (
             connection.scalar(select(writers.c.state).where(writers.c.id == gpu_budgets.WRITER)) == "closed"
         )
-    # A later calibration that gives it less takes the correction back as far as it went.
+    # Calls that are settled later take its place: the correction shrinks, the sum stays what was given.
     with store.write() as connection:
         connection.execute(slices.update().where(slices.c.writer == "w1").values(granted=used, spent=used))
         connection.execute(budget_windows.update().values(committed=2 * used - estimate))
+    clock.at_us += LOOK_US
     windows.step()
     assert spent(store) == (used, used)
     assert committed_is_the_sum_of_granted(store)

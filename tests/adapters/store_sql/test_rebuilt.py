@@ -41,4 +41,4 @@ def test_a_window_is_summed_over_its_writers(request, tmp_path):
             older, newer = counters(connection)
             assert (older.spent, older.writers) == (0, ())
             assert (newer.spent, newer.writers) == (5, ("w1", "w2"))
-            assert from_ledger(connection, "maple", newer) == (1_392_500_000, 0)
+            assert from_ledger(connection, "maple", newer) == (1_392_500_000, 0, 0)

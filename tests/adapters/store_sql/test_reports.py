@@ -118,31 +118,3 @@ def test_held_is_what_open_windows_grant_beyond_what_is_spent(connection):
     assert rows.held(connection, budgets=["org:maple:CAD"], now_us=US) == 100
     assert rows.held(connection, budgets=["team:branch:CAD"], now_us=US) == 0
     assert rows.held(connection, budgets=[], now_us=US) == 0
-
-
-def rate(connection, call, thumb, *, key="thumbs", rater="anne", tenant="maple"):
-    connection.execute(
-        insert(feedback).values(
-            target=call, key=key, rater=rater, feedback_id=f"{call}{rater}{key}", tenant=tenant, app="teller",
-            call_id=call, thumb=thumb, occurred_us=US, received_us=US, writer="w1", seq=1,
-        )
-    )  # fmt: skip
-
-
-def test_thumbs_are_laid_at_the_deployment_that_answered(connection):
-    """A fallback's rating belongs to where the answer came from; all cost stands against it."""
-    book(
-        connection,
-        row("a/1", number=1, deployment="us", status="failed"),
-        row("a/2", number=2, deployment="ca"),
-        row("b/1", deployment="ca"),
-    )
-    rate(connection, "a", 1)
-    rate(connection, "b", 0)
-    rate(connection, "b", 1, rater="jean")
-    rate(connection, "b", None, key="helpful")
-    found = rows.thumbs(connection, tenant="maple", start_us=START, end_us=END, currency="CAD")
-    assert [(item.deployment, item.up, item.ratings, item.calls, item.spend_nano) for item in found] == [
-        ("ca", 2, 3, 2, 2_785_000_000),
-        ("us", 0, 0, 0, 1_392_500_000),
-    ]

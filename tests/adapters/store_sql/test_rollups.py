@@ -18,12 +18,11 @@ from sqlalchemy import delete, func, select, update
 from gateway.adapters.store_sql import Store, rollups
 from gateway.adapters.store_sql.budgets import Writer
 from gateway.adapters.store_sql.projection import CursorMoved, apply, book
-from gateway.adapters.store_sql.reports import GROUPINGS, by_day, spend
+from gateway.adapters.store_sql.reports import GROUPINGS, spend
 from gateway.adapters.store_sql.tables import ledger
 from gateway.adapters.store_sql.tables_rollups import rollup_groups
 from gateway.adapters.store_sql.tables_rollups import rollups as sums
 from gateway.core.fold import Booking
-from gateway.core.windows import windows
 from tests.adapters.store_sql.databases import opened, sqlite_url
 
 HOUR = rollups.HOUR
@@ -133,8 +132,17 @@ def batches(rows: list[dict[str, Any]], random: Random) -> list[list[dict[str, A
     shuffled = rows[:]
     random.shuffle(shuffled)
     again = [
-        {**values, "writer": f"{values['writer']}x", "seq": values["seq"] + 10**9, "nano": 1}
-        for values in shuffled
+        {
+            **values,
+            "nano": 1,
+            # By another writer's entry, whatever its number, or by a later one of the same.
+            **(
+                {"writer": f"{values['writer']}x", "seq": 1 + number}
+                if random.random() < 0.5
+                else {"seq": values["seq"] + 10**9}
+            ),
+        }
+        for number, values in enumerate(shuffled)
         if random.random() < 0.3
     ]
     split: list[list[dict[str, Any]]] = []
@@ -253,32 +261,40 @@ def test_any_order_split_and_retry_gives_the_sums_of_the_rows(
         )
 
 
-@settings(slow_is_fine, max_examples=15)
-@given(drawn=calls, zone=st.sampled_from(["Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"]))
-def test_local_days_of_crooked_zones_are_exact(store: Store, drawn: Any, zone: str) -> None:
-    """Midnight at half and quarter hours: whole hours from sums, the rest from rows; days fill the span."""
-    tenant = f"t{next(NAMES)}"
-    rows = made(tenant, drawn)
-    for values in rows:
-        values["billing_period"] = None
-    put(store, rows, Random(1))  # noqa: S311 (an order)
-    start, end = BASE - 40 * HOUR, BASE + 40 * HOUR
-    edge = start
-    with store.read() as connection:
-        for since, until, found in by_day(
-            connection, tenant=tenant, start_us=start, end_us=end, timezone=zone, by=("team",), currency="CAD"
-        ):
-            assert since == edge
-            edge = until
-            assert windows("day", zone, since * 1000) == windows("day", zone, (until - 1) * 1000)
-            want = naive(rows, since, until, ("team",))
-            assert {(item.group, item.currency): item.spend_nano for item in found} == {
-                key: numbers[10] for key, numbers in want.items()
-            }
-    assert edge == end
-
-
 # ------------------------------------------------------------------------- single cases
+
+
+def test_late_rows_at_ragged_ends_are_of_the_month_they_are_booked_in(store: Store) -> None:
+    """In whole hours and in the half hours at both ends, in this month or in another one."""
+    tenant = f"t{next(NAMES)}"
+    half = HOUR // 2
+    rows = [
+        row(tenant, f"c{number}", 1, started_us=BASE + offset, billing_period=period)
+        for number, (offset, period) in enumerate(
+            (offset, period)
+            for offset in (
+                -half,
+                -1,
+                half - 1,
+                half,
+                HOUR,
+                2 * HOUR,
+                3 * HOUR - 1,
+                3 * HOUR + half - 1,
+                9 * HOUR,
+            )
+            for period in (None, "2026-11", "2026-12")
+        )
+    ]
+    with store.write() as connection:
+        connection.execute(ledger.insert(), rows)
+        rollups.add(connection, rows)
+    start, end = BASE + half, BASE + 3 * HOUR + half
+    for billing in ("", "2026-10", "2026-11", "2026-12"):
+        for by in ((), ("key",)):
+            assert reported(store, tenant, start, end, by, billing) == naive(
+                rows, start, end, by, billing=billing
+            )
 
 
 def test_a_call_moves_to_where_its_last_attempt_went(store: Store) -> None:

@@ -67,6 +67,7 @@ def test_lines_come_back_exact_and_in_order(store) -> None:
     with store.read() as connection:
         found = list(rows.lines(connection, tenant="maple", month="2026-10", import_ids=[ONE.id]))
         assert list(rows.lines(connection, tenant="birch", month="2026-10", import_ids=[ONE.id])) == []
+        assert rows.accounts(connection, tenant="maple", import_id=ONE.id) == {"a"}
         assert rows.months(connection, tenant="maple", import_ids=[ONE.id]) == {"2026-10"}
     assert [one.file_row for one in found] == [one.row for one in made]
     assert [one.quantity for one in found] == [one.quantity for one in made]

@@ -60,7 +60,8 @@ def asked(**changes):
     """How the analyst imports."""
     values = {
         "tenant": "maple", "vendor": "microsoft", "source": "azure", "file": "bill.csv", "by": "fin",
-        "now_us": OCTOBER + 40 * DAY, **changes,
+        "now_us": OCTOBER + 40 * DAY,
+        "beside": True, **changes,
     }  # fmt: skip
     return Asked(**values)
 

@@ -36,6 +36,10 @@ def test_parquet_is_read_to_the_same_lines(tmp_path) -> None:
     )
     found = [plain(line) for line in read(path, "focus")]
     assert found == [{**line, "row": line["row"] - 1} for line in EXPECTED["focus.csv"]]
+    # The same bill in two formats has the same lines: taken in twice they are duplicates.
+    same = [line.ref for line in read(FOLDER / "focus.csv", "focus")]
+    assert [line.ref for line in read(path, "focus")] == same
+    assert len(set(same)) == len(same)
 
 
 def test_other_services_can_be_asked_for() -> None:

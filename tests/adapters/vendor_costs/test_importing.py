@@ -85,11 +85,18 @@ def test_a_correction_replaces_what_it_names_and_nothing_else(store) -> None:
             took(store, some(1), name="d" * 64, supersedes=wrong)
 
 
-def test_overlapping_files_are_told(store) -> None:
+def test_the_same_days_of_an_account_count_twice_only_when_declared(store) -> None:
+    """The trap of every month's end: the export taken once more."""
     took(store, some())
-    assert [one.id[0] for one in took(store, some(1), name="b" * 64).overlaps] == ["a"]
+    with pytest.raises(Refused, match=r"--supersedes a{12}; if both count, --beside"):
+        took(store, some(1), name="b" * 64, beside=False)
+    assert counts(store) == (1, 3)
     later = [line(day, "input", 5, number=day) for day in (10, 11)]
-    assert took(store, later, name="c" * 64).overlaps == ()
+    assert took(store, later, name="c" * 64, beside=False).new
+    another = [line(0, "input", 5, number=1, account="other")]
+    assert took(store, another, name="d" * 64, beside=False).new
+    assert took(store, some(1), name="e" * 64, beside=True).new
+    assert took(store, some(2), name="f" * 64, beside=True).new
 
 
 def test_an_empty_report_is_a_fact_when_it_was_fetched(store) -> None:

@@ -50,3 +50,11 @@ def test_the_legend_names_every_series():
     legend = picture(statement().sections[1]).contents[1]
     assert [name for _, name in legend.colorNamePairs] == ["Expected", "Low", "High"]
     assert picture(replace(statement().sections[0])).contents[1].colorNamePairs[1][1] == "Budget"
+
+
+def test_rows_of_one_name_are_told_apart():
+    """A chart by cost centre of several teams: each bar says which."""
+    first = statement().sections[0]
+    rows = tuple(("4400", f"team {number}", *row[2:]) for number, row in enumerate(first.rows))
+    found = plot(replace(first, rows=rows, chart=replace(first.chart, x="cost_centre")), VerticalBarChart)
+    assert found.categoryAxis.categoryNames == ["team 0", "team 1", "team 2", "team 3"]

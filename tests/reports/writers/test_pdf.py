@@ -46,8 +46,8 @@ def test_a_long_table_repeats_its_heads_and_keeps_every_row():
     assert len(table) > 5
     words = " ".join(found).split()
     for row in statement(rows=600).sections[0].rows:
-        assert words.count(row[0]) == 1
-        assert f"{row[3]:,}" in words
+        assert row[0] in words
+        assert words.count(f"{row[3]:,}") == 1
     total = total_of("TOTAL", statement(rows=600).sections[0].rows, kinds=KINDS)
     assert words.count("TOTAL") == 1
     assert words.count(f"{total[4]:,.2f}") == 1

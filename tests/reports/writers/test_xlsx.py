@@ -128,6 +128,7 @@ def test_a_sheet_too_long_is_refused_with_the_cure(monkeypatch):
         written(statement(), "xlsx")
 
 
+@pytest.mark.slow
 def test_two_hundred_thousand_rows_are_written():
     """Rows go to disk as they come; the sum of the sheet is the report's."""
     first = statement().sections[1]

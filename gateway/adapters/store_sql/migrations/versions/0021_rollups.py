@@ -93,7 +93,7 @@ def upgrade() -> None:
             _fill(connection, tenant, day)
 
 
-def _fill(connection, tenant, day):
+def _fill(connection: sa.Connection, tenant: str, day: int) -> None:
     """Sum one UTC day of a tenant by the hour, and with the key by the day."""
     for span, width, key in (("hour", HOUR, "''"), ("day", DAY, "l.key_id")):
         keyed = {
