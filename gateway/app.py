@@ -62,6 +62,7 @@ from gateway.core.ids import (
     rater_key,
     tenant_key,
 )
+from gateway.core.observed import Mismatch
 from gateway.core.redact import tenant_salt
 from gateway.core.snapshot import Snapshot
 from gateway.core.values import Surface
@@ -234,6 +235,12 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
 
     # The spine and its surfaces.
     ids = IdIssuer(tenant_key(root, snapshot.tenant))
+
+    def contradicted(found: Mismatch) -> None:
+        """Take a deployment out that reports another place, and tell of it."""
+        withdrawals.note(found)
+        alerts.contradicted(found)
+
     chance = Chance()  # the event loop's; what runs on other threads asks the system
     pipeline = Pipeline(
         Ports(
@@ -249,7 +256,7 @@ async def _start(settings: Settings, lifecycle: Lifecycle, stack: contextlib.Asy
             log_places=chosen.log_places(settings),
             stale=lambda now: source.stale(now=now, most_s=settings.policy_last_good_s),
             salt=root,
-            withdraw=withdrawals.note,
+            withdraw=contradicted,
             suspended=suspensions.suspended,
             suspend=suspensions.note,
             tokenizer=tokenizer if tokenizer.there else None,

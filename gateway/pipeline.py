@@ -27,6 +27,8 @@ from gateway.core.decide import Decision, decide
 from gateway.core.errors import Code, GatewayError, Refusal, UpstreamFailed
 from gateway.core.meter import input_estimate
 from gateway.core.overruns import is_limited
+from gateway.core.policy_refusal import not_loggable
+from gateway.core.policy_refusal import refusal as explain_refusal
 from gateway.core.redact import redact, tokenises
 from gateway.core.route import Try, find_route, give_up, next_try, no_app, suspended
 from gateway.core.snapshot import Route, Snapshot

@@ -34,9 +34,11 @@ from gateway.core.alerts import (
     budget_alerts,
     ending_alerts,
     journal_alert,
+    mismatch_alert,
     overrun_alerts,
     teams_of,
 )
+from gateway.core.observed import Mismatch
 from gateway.core.overruns import Overrun
 from gateway.core.snapshot import BudgetLimit, Snapshot
 from gateway.core.wants import every_limit, want_of, window_of
@@ -147,6 +149,10 @@ class Alerts:
     def overran(self, found: Overrun) -> None:
         """Tell of a bill beyond its bound. Returns at once."""
         self.note(*overrun_alerts(found))
+
+    def contradicted(self, found: Mismatch) -> None:
+        """Tell of a vendor that ran elsewhere than its facts say. Returns at once."""
+        self.note(mismatch_alert(found))
 
     def note(self, *alerts: Alert) -> None:
         """Tell these as soon as the store answers; each is told once, whoever notes it. Returns at once."""

@@ -155,6 +155,23 @@ def state(row: KeyRow, *, now: int) -> str:
     return "active" if row.revoked_us is None else "ending"
 
 
+def shown(row: KeyRow, *, now: int) -> dict[str, object]:
+    """Return a key as people may see it: everything but the hash."""
+    return {
+        "id": row.id,
+        "app": row.app,
+        "kind": row.kind,
+        "label": row.label,
+        "state": state(row, now=now),
+        "created_us": row.created_us,
+        "created_by": row.created_by,
+        "expires_us": row.expires_us,
+        "revoked_us": row.revoked_us,
+        "revoked_by": row.revoked_by,
+        "replaces": row.replaces,
+    }
+
+
 def _living(connection: Connection, tenant: str, key_id: str, now: int) -> KeyRow:
     row = rows.one(connection, tenant, key_id)
     if row is None:

@@ -20,7 +20,6 @@ from gateway.adapters import key_changes
 from gateway.adapters.key_changes import By, Made, NoSuchKey
 from gateway.adapters.keys import Database
 from gateway.adapters.store_sql import keys as rows
-from gateway.adapters.store_sql.keys import KeyRow
 from gateway.api.auth import AdminTokens, Role
 from gateway.api.desk import bad, refusing, require, small_body
 from gateway.core.errors import Code, GatewayError, Refusal
@@ -100,7 +99,7 @@ def _add_keys(routes: APIRouter, deps: AdminDeps) -> None:
     async def list_keys(app: str | None = None) -> Response:
         tenant, now = deps.snapshot().tenant, deps.clock.now()
         found = await deps.store.ask(lambda connection: rows.all_keys(connection, tenant))
-        data = [shown(row, now=now) for row in found if app is None or row.app == app]
+        data = [key_changes.shown(row, now=now) for row in found if app is None or row.app == app]
         return JSONResponse({"data": data})
 
     @routes.post("/v1/admin/keys", status_code=201, summary="Make a key. It is shown once.")
@@ -154,23 +153,6 @@ def _add_keys(routes: APIRouter, deps: AdminDeps) -> None:
         return JSONResponse({"id": key_id, "state": "revoked"})
 
 
-def shown(row: KeyRow, *, now: int) -> dict[str, object]:
-    """Return a key as people may see it: everything but the hash."""
-    return {
-        "id": row.id,
-        "app": row.app,
-        "kind": row.kind,
-        "label": row.label,
-        "state": key_changes.state(row, now=now),
-        "created_us": row.created_us,
-        "created_by": row.created_by,
-        "expires_us": row.expires_us,
-        "revoked_us": row.revoked_us,
-        "revoked_by": row.revoked_by,
-        "replaces": row.replaces,
-    }
-
-
 # --------------------------------------------------------------------------- inner
 
 
@@ -182,7 +164,7 @@ async def _made(deps: AdminDeps, work: Callable[[Connection], Made]) -> Response
     except ValueError as wrong:
         raise bad("expires_at", f"{wrong}.") from None
     await _journal(deps, made.entries)
-    body = {**shown(made.row, now=deps.clock.now()), "key": made.presented}
+    body = {**key_changes.shown(made.row, now=deps.clock.now()), "key": made.presented}
     return JSONResponse(body, status_code=201)
 
 

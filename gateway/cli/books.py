@@ -70,7 +70,7 @@ def status(form: str, toml: Path | None) -> None:
             click.echo(f"         waits for {unread}")
         if item.later:
             click.echo(
-                f"         {item.later} entries about it were booked later; "
+                f"         {item.later} {'entry' if item.later == 1 else 'entries'} about it booked later; "
                 f"`borderpost books restate {item.period}` states it again"
             )
 
@@ -133,7 +133,7 @@ def restate_(month: str, reason: str, key: Path | None, toml: Path | None) -> No
 @click.option("--version", type=int, help="Which; the first one is as it was closed [the last].")
 @with_config
 def statement(month: str, version: int | None, toml: Path | None) -> None:
-    """Print the statement of closed MONTH, the very bytes that were hashed and signed."""
+    """Print the statement of closed MONTH, the very bytes that were signed."""
     settings = settings_of(toml)
     snapshot = snapshot_of(settings.policies)
     found = reading(settings, lambda connection: rows.statements(connection, snapshot.tenant, month))

@@ -23,7 +23,6 @@ from typing_extensions import override
 from gateway.adapters import key_changes
 from gateway.adapters.key_changes import By, Made, NoSuchKey
 from gateway.adapters.store_sql import keys as rows
-from gateway.adapters.store_sql.keys import KeyRow
 from gateway.cli.opened import note, reading, settings_of, snapshot_of, stop, store_of, with_config
 from gateway.core.snapshot import App, Snapshot
 
@@ -88,7 +87,9 @@ def list_keys(app: str | None, form: str, toml: Path | None) -> None:
     now = time.time_ns()
     found = [row for row in reading(settings_of(toml), rows.all_keys) if app is None or row.app == app]
     if form == "json":
-        click.echo(orjson.dumps([_plain(row, now) for row in found], option=orjson.OPT_INDENT_2))
+        click.echo(
+            orjson.dumps([key_changes.shown(row, now=now) for row in found], option=orjson.OPT_INDENT_2)
+        )
         return
     grid = [("id", "app", "kind", "state", "created", "expires", "label")]
     grid += [
@@ -205,19 +206,3 @@ def _end_of(day: str, timezone: str) -> int:
 
 def _day(us: int | None) -> str:
     return "–" if us is None else f"{datetime.fromtimestamp(us // 1_000_000, UTC):%Y-%m-%d}"
-
-
-def _plain(row: KeyRow, now: int) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "app": row.app,
-        "kind": row.kind,
-        "label": row.label,
-        "state": key_changes.state(row, now=now),
-        "created_us": row.created_us,
-        "created_by": row.created_by,
-        "expires_us": row.expires_us,
-        "revoked_us": row.revoked_us,
-        "revoked_by": row.revoked_by,
-        "replaces": row.replaces,
-    }

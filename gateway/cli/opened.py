@@ -41,6 +41,19 @@ def with_config(command: F) -> F:
     return option(command)
 
 
+def with_folder(command: F) -> F:
+    """Give a command the option ``--folder FOLDER``: the policy bundle that it reads."""
+    option = click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("policies"),
+        envvar="BORDERPOST_POLICIES",
+        show_default=True,
+        help="Folder of the policy bundle.",
+    )
+    return option(command)
+
+
 def stop(message: str, status: int = 2) -> NoReturn:
     """End the command with a message on standard error."""
     click.echo(f"borderpost: {message}", err=True)

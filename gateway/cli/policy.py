@@ -7,16 +7,16 @@ bundle or a question that cannot be used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 import orjson
 
 from gateway.adapters.clock import SystemClock
 from gateway.cli import policy_publish
-from gateway.cli.opened import reading, settings_of, with_config
+from gateway.cli.opened import reading, settings_of, with_config, with_folder
 from gateway.cli.policy_papers import due, vendors
 from gateway.core.explain import Explanation, explain_subject, text
 from gateway.core.snapshot import Snapshot
@@ -35,21 +35,6 @@ from gateway.policy.schema import FILES, USES, published
 from gateway.policy.sinks import sinks
 from gateway.settings import UNKNOWN_PLACE
 
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def _folder(command: F) -> F:
-    """Give a command the option ``--folder``."""
-    option = click.option(
-        "--folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("policies"),
-        envvar="BORDERPOST_POLICIES",
-        show_default=True,
-        help="Folder of the policy bundle.",
-    )
-    return option(command)
-
 
 @click.group()
 def command() -> None:
@@ -61,7 +46,7 @@ for _one in (*policy_publish.COMMANDS, due, vendors):
 
 
 @command.command()
-@_folder
+@with_folder
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 def check(folder: Path, *, strict: bool) -> None:
     """Say what is wrong in the files, with file, line and the nearest right word."""
@@ -84,7 +69,7 @@ def check(folder: Path, *, strict: bool) -> None:
 
 
 @command.command()
-@_folder
+@with_folder
 def test(folder: Path) -> None:
     """Run the tests that stand beside the rules."""
     bundle, snapshot, now = _open(folder)
@@ -100,7 +85,7 @@ def test(folder: Path) -> None:
 
 
 @command.command()
-@_folder
+@with_folder
 @click.option("--app", help="App of teams.yaml.")
 @click.option("--data", multiple=True, help="Kinds of data on the call, beside the app's own.")
 @click.option("--model", help="Model as the app names it, or a deployment.")
@@ -151,7 +136,7 @@ def _explain_recorded(folder: Path, decision: str, toml: Path | None, *, as_json
 
 
 @command.command()
-@_folder
+@with_folder
 @click.argument("sentence", nargs=-1)
 @with_config
 def prove(folder: Path, sentence: tuple[str, ...], toml: Path | None) -> None:
@@ -187,7 +172,7 @@ def prove(folder: Path, sentence: tuple[str, ...], toml: Path | None) -> None:
 
 
 @command.command(name="print")
-@_folder
+@with_folder
 @click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
 def print_(folder: Path, lang: str) -> None:
     """Print the compiled rules as plain sentences."""

@@ -23,7 +23,7 @@ from gateway.adapters.reserved_capacity import book, due, entries, reserved_pric
 from gateway.adapters.store_sql.priced_rows import priced
 from gateway.adapters.store_sql.reserved import booked as booked_origins
 from gateway.adapters.upstreams.litellm_prices import PriceMapMissing, price_map
-from gateway.cli.opened import reading, settings_of, stop, store_of, with_config
+from gateway.cli.opened import reading, settings_of, stop, store_of, with_config, with_folder
 from gateway.cli.prices_import import Asked, ImportRefused, plan, replace_files, rfc3339
 from gateway.core.money import decimal_of
 from gateway.core.prices import tariff_at
@@ -40,19 +40,6 @@ from gateway.reports.period import month, month_of
 
 _SECOND = 1_000_000_000
 F = TypeVar("F", bound=Callable[..., object])
-
-
-def _folder(command: F) -> F:
-    """Give a command the option ``--folder``."""
-    option = click.option(
-        "--folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("policies"),
-        envvar="BORDERPOST_POLICIES",
-        show_default=True,
-        help="Folder of the policy bundle.",
-    )
-    return option(command)
 
 
 def _month(command: F) -> F:
@@ -93,7 +80,7 @@ def _day(value: str | None, now: int) -> int:
 
 
 @command.command("show")
-@_folder
+@with_folder
 @click.option("--deployment", help="One deployment [all].")
 @click.option("--at", "day", metavar="DATE", help="As of a day or an instant in UTC [now].")
 def show(folder: Path, deployment: str | None, day: str | None) -> None:
@@ -145,7 +132,7 @@ def _shown(tariff: Tariff, price: Price) -> list[str]:
 
 
 @command.command("lint")
-@_folder
+@with_folder
 def lint_command(folder: Path) -> None:
     """Say which prices and rates look like slips. `policy check --strict` asks the same."""
     now = time.time_ns()
@@ -161,7 +148,7 @@ def lint_command(folder: Path) -> None:
 
 
 @command.command("import")
-@_folder
+@with_folder
 @click.option("--from", "origin_name", type=click.Choice(["litellm"]), default="litellm", show_default=True)
 @click.option(
     "--deployment", "deployments", multiple=True, required=True, help="Deployment to price; more than once."

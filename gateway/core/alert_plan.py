@@ -18,6 +18,7 @@ class AlertKind(StrEnum):
     FORECAST = "budget_forecast"
     OVERRUN = "overrun"
     SUSPENDED = "deployment_suspended"
+    PLACE = "place_mismatch"
     PRICE_ENDS = "price_ends"
     FACTS_EXPIRE = "facts_expire"
     JOURNAL = "journal_failure"

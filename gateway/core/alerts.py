@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.alert_plan import AlertKind
 from gateway.core.money import decimal_of
+from gateway.core.observed import Mismatch
 from gateway.core.overruns import Overrun
 from gateway.core.snapshot import BudgetLimit, Price, Snapshot
 from gateway.core.units import is_money, shown
@@ -181,6 +182,25 @@ def overrun_alerts(found: Overrun, *, teams: frozenset[str] = frozenset()) -> tu
             title=f"`{found.deployment}` is suspended for apps with a hard budget until a person clears it",
             facts=(*facts, ("clear", f"DELETE /v1/admin/suspensions/{found.deployment}")),
             teams=teams,
+        ),
+    )
+
+
+def mismatch_alert(found: Mismatch) -> Alert:
+    """Return what is told of a vendor that says it ran where its facts say that it does not."""
+    declared, reported = ", ".join(found.declared), ", ".join(found.reported)
+    return Alert(
+        key=f"place:{found.deployment}:{found.facts}",
+        kind=AlertKind.PLACE,
+        at=found.at,
+        title=f"`{found.deployment}` reports that it ran in {reported}; its facts say {declared}. It is out "
+        "until the facts are written anew or a person clears it",
+        facts=(
+            ("deployment", found.deployment),
+            ("call", found.call),
+            ("declared", declared),
+            ("reported", reported),
+            ("clear", f"DELETE /v1/admin/withdrawals/{found.deployment}"),
         ),
     )
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from gateway.core import must
 from gateway.core.decide import (
-    Decision,
     allowed,
     allows,
     applies,
@@ -23,10 +22,9 @@ from gateway.core.decide import (
     unmet,
 )
 from gateway.core.degrade import ladder_of
-from gateway.core.errors import Code, Refusal
 from gateway.core.explanation import BUILT_IN, Candidate, Explanation, Reason, duties, text
 from gateway.core.ladder import spoken as spoken_ladder
-from gateway.core.places import Places, inside, spoken
+from gateway.core.places import inside, spoken
 from gateway.core.rules import DocumentTest, Obligations, PlaceTest, Rule, Subject, Verdict
 from gateway.core.snapshot import Deployment, Snapshot
 from gateway.core.values import Label, LabelledCall

@@ -23,6 +23,7 @@ Told = Literal[
     "budget_forecast",
     "overrun",
     "deployment_suspended",
+    "place_mismatch",
     "price_ends",
     "facts_expire",
     "journal_failure",

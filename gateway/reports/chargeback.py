@@ -68,7 +68,9 @@ def _document(connection: Connection, snapshot: Snapshot, asked: Asked) -> Docum
             "lines without an account are not ready to post: map them under `books.gl` in teams.yaml"
         )
     if here.later:
-        notes.append(f"{here.later} entries about this month were booked after it was closed; restate it")
+        notes.append(
+            f"{here.later} {'entry' if here.later == 1 else 'entries'} about this month came after it was closed; restate it"
+        )
     return Document(
         report="chargeback",
         title="Chargeback statement",

@@ -256,6 +256,7 @@ def _days(daily: Daily, currency: str) -> Section:
         ),
         rows=tuple((day.isoformat(), amount) for day, amount in zip(days, amounts, strict=True)),
         total=("TOTAL", sum(amounts, zero)),
+        notes=("by the day that it is about, also what was booked after its month was closed",),
         chart=Chart(kind="line", x="day", y=("spend",)),
     )
 

@@ -194,3 +194,15 @@ def test_where_alerts_go_is_listed_as_egress(told: tuple[Running, dict[str, str]
     (line,) = [line for line in done.stdout.splitlines() if " alert " in line]
     assert hook.url.removesuffix("/hook") in line
     assert line.split()[-2:] == ["ops", "CA-QC"]
+
+
+def test_a_vendor_that_ran_elsewhere_is_told(
+    told: tuple[Running, dict[str, str]], hook: Hook, places: Places
+) -> None:
+    """The last test of this module: the deployment is out after it."""
+    running, _ = told
+    places["ca"].script(Script(headers=(("x-ms-region", "East US"),)))
+    ask(running, running.key("hackathon"))
+    eventually(lambda: "place_mismatch" in hook.kinds(), 40, lambda: f"told: {hook.kinds()}")
+    body = next(body for _, body in hook.got if body["type"].endswith("place_mismatch"))
+    assert (body["data"]["deployment"], body["data"]["reported"]) == ("ca", "US")

@@ -61,7 +61,7 @@ def test_a_month_is_closed_checked_corrected_and_stated_again(desk):
     corrected = desk.run("books", "correct", "--attempt", "a1", "--to", "0.25", "--reason", "the bill")
     assert f"booked -0.75 USD as correction in {THIS}" in corrected.output.replace("0.750000000", "0.75")
     status = desk.run("books", "status").output
-    assert f"2 entries about it were booked later; `borderpost books restate {BEFORE}`" in status
+    assert f"2 entries about it booked later; `borderpost books restate {BEFORE}`" in status
     assert "v2 restated now" in desk.run("books", "restate", BEFORE, "--reason", "late call, bill").output
     assert f"{BEFORE}  restated" in desk.run("books", "status").output
     assert desk.run("books", "verify", BEFORE).output.count("holds") == 2

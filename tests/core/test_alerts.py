@@ -18,11 +18,13 @@ from gateway.core.alerts import (
     ending_alerts,
     forecast_of,
     journal_alert,
+    mismatch_alert,
     overrun_alerts,
     sample,
     teams_of,
 )
 from gateway.core.money import NANO
+from gateway.core.observed import Mismatch
 from gateway.core.overruns import Overrun
 from gateway.core.snapshot import BudgetLimit, Price
 from tests.people import NOW, app, limit, snapshot
@@ -142,6 +144,17 @@ def test_an_overrun_is_told_once_a_day_and_deployment() -> None:
     assert {a.key for a in overrun_alerts(replace(found, at=NOW + DAY))}.isdisjoint(
         {overrun.key, suspended.key}
     )
+
+
+def test_a_vendor_that_ran_elsewhere_is_told_once_per_facts() -> None:
+    """Where it said that it ran, where its facts say, and how to bring it back."""
+    found = Mismatch(deployment="ca", facts="f1", declared=("CA-QC",), reported=("US",), call="req_1",
+                     attempt="req_1#1", at=NOW)  # fmt: skip
+    told = mismatch_alert(found)
+    assert told.title.startswith("`ca` reports that it ran in US; its facts say CA-QC. It is out")
+    assert dict(told.facts)["clear"] == "DELETE /v1/admin/withdrawals/ca"
+    assert mismatch_alert(replace(found, call="req_2", at=NOW + DAY)).key == told.key
+    assert mismatch_alert(replace(found, facts="f2")).key != told.key
 
 
 def price(starts: int, ends: int | None) -> Price:

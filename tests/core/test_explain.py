@@ -1,4 +1,4 @@
-"""Explanations and refusals: every failing rule, where it is written, and no more than may be told."""
+"""Explanations: every failing rule, where it is written; and they agree with what decisions say."""
 
 # ruff: noqa: E501 (sentences and files stand whole, as people read them)
 
@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 
 from gateway.core.classify import classify
 from gateway.core.decide import decide
-from gateway.core.errors import Code
-from gateway.core.explain import explain, refusal, text
+from gateway.core.explain import explain, text
+from gateway.core.policy_refusal import refusal
 from tests.policy.written import DAY_NS, NOW, call, calls, compiled, files, found, load_data, snapshot
 
 BANK = snapshot("bank")
@@ -27,25 +26,6 @@ def _refusal(app, model, *kinds, rules=BANK, now=NOW, **changes):
 def _text(app, model, *kinds, rules=BANK, now=NOW, **changes):
     labelled = classify(call(app, model, **changes), found(*kinds), rules, detectors_failed=False)
     return text(explain(labelled, rules, now=now))
-
-
-def test_the_refusal_that_a_developer_reads():
-    """The sentence of the design: the rule, where it may run, that nothing was sent, what to use, whom to ask."""
-    answer = _refusal("teller", "chat-pro")
-    assert answer.code is Code.POLICY_REFUSED
-    assert answer.retry is False
-    assert answer.param == "model"
-    assert answer.message == (
-        "Refused by CA-1: Client data is processed, stored and logged only in Canada. 'chat-pro' may run in "
-        "Quebec and the US. Nothing was sent. Use model 'chat', or ask privacy-office, quoting dec_7Q2M."
-    )
-    assert answer.extension == {
-        "decision": "dec_7Q2M",
-        "rules": ["CA-1", "V-1"],
-        "labels": [{"name": "client", "set_by": "app teller"}],
-        "use_instead": ["chat"],
-        "ask": "privacy-office",
-    }
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -92,21 +72,6 @@ def test_an_exception_shows():
     assert "the exception of j.roy ended on 2026-12-15" in later
 
 
-@pytest.mark.parametrize(
-    ("changes", "rule", "told"),
-    [
-        ({"features": frozenset({"web_search"})}, "features", "This request uses web_search; remove it."),
-        ({"header_labels": ("nonsense",)}, "labels", "A header names a kind of data"),
-        ({"now": NOW + 100 * DAY_NS}, "facts", "The facts behind 'chat' are due for a recheck."),
-    ],
-)
-def test_what_no_policy_needs_to_write(changes, rule, told):
-    """The built-in rules are named like the others, with a word on what to do."""
-    answer = _refusal("teller", "chat", **changes)
-    assert rule in answer.extension["rules"]
-    assert told in answer.message or answer.message.startswith("Refused by V-1")
-
-
 def test_a_use_that_a_route_is_not_for():
     """A route for embeddings refuses chat, by the built-in rule `use`."""
     rules = compiled(
@@ -121,27 +86,6 @@ def test_a_use_that_a_route_is_not_for():
     assert answer.extension["use_instead"] == ["c"]
     assert "'e' does not serve this kind of request." in answer.message
     assert "the route e is for embeddings, not for chat" in _text("one", "e", rules=rules)
-
-
-def test_no_rule_allows():
-    """An app that no rule allows is refused by the built-in default."""
-    answer = _refusal("canteen", "m", rules=snapshot("hospital"))
-    assert answer.extension["rules"] == []
-    assert "has no deployment" in answer.message
-
-
-def test_a_duty_to_ask_names_whom():
-    """`ask` refuses and names who can agree."""
-    rules = compiled(
-        policy="policy: p\ndata: {a: {}}\nrules: [{id: OK, says: By leave only., allow: true, do: [{ask: officer}]}]",
-        deployments="deployments: {d: {vendor: v, uses: chat, seen: 2026-11-02, recheck_days: 90}}",
-        connections='connections: {d: {api: openai, url: "https://a.example.com", model: m}}',
-        routes="routes: {m: {try: [d]}}",
-        teams="teams: {t: {apps: {one: {data: [a], models: [m]}}}}",
-    )
-    answer = _refusal("one", "m", rules=rules)
-    assert answer.message == "Refused by OK: By leave only. Nothing was sent. Ask officer, quoting dec_7Q2M."
-    assert answer.extension["ask"] == "officer"
 
 
 def test_what_a_ladder_would_do_is_explained(tmp_path) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from gateway.core.classify import classify
 from gateway.core.decide import decide
-from gateway.core.explain import explain, refusal, text
+from gateway.core.explain import explain, text
 from gateway.core.observed import Report, facts_digest, look, mismatch, places_of, reason, without
 from gateway.core.places import COUNTRIES
+from gateway.core.policy_refusal import refusal
 from gateway.core.values import Call, Caller, Surface
 from tests import spine
 from tests.core.maple import deployment

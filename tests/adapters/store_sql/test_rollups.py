@@ -264,6 +264,18 @@ def test_any_order_split_and_retry_gives_the_sums_of_the_rows(
 # ------------------------------------------------------------------------- single cases
 
 
+def test_a_group_that_is_taken_off_altogether_is_not_shown(store: Store) -> None:
+    """A key with calls before the span only, within a day that the span has most of: no line of zeros."""
+    tenant = f"t{next(NAMES)}"
+    rows = [
+        row(tenant, "a", 1, started_us=BASE + HOUR, key_id="k1"),
+        row(tenant, "b", 1, started_us=BASE + 9 * HOUR, key_id="k2"),
+    ]
+    put(store, rows, Random(3))  # noqa: S311 (an order)
+    start, end = BASE + 2 * HOUR, BASE + 40 * HOUR
+    assert reported(store, tenant, start, end, ("key",)) == naive(rows, start, end, ("key",))
+
+
 def test_late_rows_at_ragged_ends_are_of_the_month_they_are_booked_in(store: Store) -> None:
     """In whole hours and in the half hours at both ends, in this month or in another one."""
     tenant = f"t{next(NAMES)}"
@@ -457,7 +469,10 @@ def test_a_report_of_whole_hours_reads_no_rows(store: Store) -> None:
         )
     whole = reported(store, tenant, BASE, BASE + 48 * HOUR, ())
     assert whole[(), None][1] == 48 * 1001
-    ragged = reported(store, tenant, BASE - HOUR // 2, BASE + 47 * HOUR + HOUR // 2, ())
-    assert ragged[(), None][1] == 47 * 1001 + 1
+    # A quarter of an hour is added from its row; three quarters are the hour less the rest of its rows.
+    quarter = reported(store, tenant, BASE - HOUR // 2, BASE + 47 * HOUR + HOUR // 4, ())
+    assert quarter[(), None][1] == 47 * 1001 + 1
+    most = reported(store, tenant, BASE - HOUR // 2, BASE + 47 * HOUR + 3 * HOUR // 4, ())
+    assert most[(), None][1] == 48 * 1001
     with store.read() as connection:
         assert connection.scalar(select(func.count()).where(ledger.c.tenant == tenant)) == 48
