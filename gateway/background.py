@@ -145,7 +145,8 @@ def told(found: Snapshot | tuple[Problem, ...] | None) -> None:
 async def adopt(store: Store, adoption: Adoption, *, every_s: float = ADOPT_EVERY_S) -> None:
     """Adopt the journals of dead writers for ever."""
     while True:
-        with contextlib.suppress(StoreUnavailable):
+        # A database or a disk that is away does not end adoption: what is not finished is found again.
+        with contextlib.suppress(StoreUnavailable, JournalUnavailable):
             for done in await store.call(adoption.sweep):
                 log.info(
                     "writer adopted",

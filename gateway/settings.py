@@ -488,10 +488,13 @@ def read_admin_tokens(path: Path | None) -> tuple[AdminToken, ...]:
         if not words or words[0].startswith("#"):
             continue
         role = words[0]
-        if role not in {"admin", "finance", "auditor"}:
-            raise SettingsError([f"{path}:{number}: `{role}` is no role; use one of admin, finance, auditor"])
-        if len(words) not in {2, 3} or not re.fullmatch("[0-9a-f]{64}", words[1]):
-            raise SettingsError([f"{path}:{number}: must be `<role> <sha256 in hex> [<name>]`"])
+        if (
+            len(words) not in {2, 3}
+            or role not in {"admin", "finance", "auditor"}
+            or not re.fullmatch("[0-9a-f]{64}", words[1])
+        ):
+            wanted = "`<role> <sha256 in hex> [<name>]`, the role one of admin, finance, auditor"
+            raise SettingsError([f"{path}:{number}: must be {wanted}"])
         tokens.append(
             AdminToken(
                 role=cast("Literal['admin', 'finance', 'auditor']", role),

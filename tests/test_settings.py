@@ -155,7 +155,9 @@ def test_admin_tokens(tmp_path):
     assert read_admin_tokens(None) == ()
 
 
-@pytest.mark.parametrize("line", ["admin", "root " + "0" * 64, "admin letmein", "admin " + "0" * 64 + " a b"])
+@pytest.mark.parametrize(
+    "line", ["admin", "letmein", "root " + "0" * 64, "admin letmein", "admin " + "0" * 64 + " a b"]
+)
 def test_a_wrong_admin_token_line_is_refused_and_not_shown(tmp_path, line):
     """Someone who writes the token itself there does not find it in the error."""
     path = tmp_path / "tokens"
@@ -164,6 +166,7 @@ def test_a_wrong_admin_token_line_is_refused_and_not_shown(tmp_path, line):
         read_admin_tokens(path)
     assert "letmein" not in str(caught.value)
     assert ":1:" in str(caught.value)
+    assert "one of admin, finance, auditor" in str(caught.value)
 
 
 def test_an_unreadable_admin_token_file_is_refused(tmp_path):

@@ -8,16 +8,12 @@ are never given back by time. Two adopters cannot both win: the lock decides.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.journal_file import FileJournal, try_lock
 from gateway.adapters.journal_read import Garbled, segments
@@ -53,7 +49,6 @@ class Adoption:
         journal: FileJournal,
         *,
         handlers: Mapping[str, Handler] | None = None,
-        interval_s: float = 3.0,
         now: Callable[[], int] = time.time_ns,
         failed: Callable[[str, str], None] | None = None,
     ) -> None:
@@ -62,7 +57,6 @@ class Adoption:
         self._root = root
         self._journal = journal
         self._handlers = handlers or {}
-        self._interval_s = interval_s
         self._now = now
         self._failed = failed
         self._done: set[Path] = set()
@@ -162,13 +156,6 @@ class Adoption:
         return Entry(
             writer=self._journal.writer, seq=seq, t=self._now() // 1000, kind=kind, data=data, prev=""
         )
-
-    async def run(self) -> None:
-        """Sweep now and every few seconds, until cancelled."""
-        while True:
-            with contextlib.suppress(StoreUnavailable, JournalUnavailable, SQLAlchemyError):
-                await self._store.call(self.sweep)
-            await asyncio.sleep(self._interval_s)
 
     def retire(self, projector: Projector) -> bool:
         """End this process's own writer: project to the end and release its slices.

@@ -75,13 +75,16 @@ def snapshot_of(folder: Path) -> Snapshot:
     from gateway.policy.problems import PolicyErrors  # noqa: PLC0415 (as above)
 
     now = time.time_ns()
-    if not folder.is_dir() and (HOME / "demo.json").is_file():
-        # A demo ran here without policies of its own: what it left is read with those it ran on.
-        folder = starter_folder()
+    folder = in_force(folder)
     try:
         return compile_bundle(load_bundle(folder, now=now), now=now)
     except PolicyErrors as errors:
         stop(f"the policies in `{folder}` cannot be used\n{errors}")
+
+
+def in_force(folder: Path) -> Path:
+    """Return a policy folder; the starter's where a demo ran here without policies of its own."""
+    return starter_folder() if not folder.is_dir() and (HOME / "demo.json").is_file() else folder
 
 
 def starter_folder() -> Path:

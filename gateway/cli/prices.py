@@ -23,7 +23,7 @@ from gateway.adapters.reserved_capacity import book, due, entries, reserved_pric
 from gateway.adapters.store_sql.priced_rows import priced
 from gateway.adapters.store_sql.reserved import booked as booked_origins
 from gateway.adapters.upstreams.litellm_prices import PriceMapMissing, price_map
-from gateway.cli.opened import reading, settings_of, stop, store_of, with_config, with_folder
+from gateway.cli.opened import in_force, reading, settings_of, stop, store_of, with_config, with_folder
 from gateway.cli.prices_import import Asked, ImportRefused, plan, replace_files, rfc3339
 from gateway.core.money import decimal_of
 from gateway.core.prices import tariff_at
@@ -86,7 +86,7 @@ def _day(value: str | None, now: int) -> int:
 def show(folder: Path, deployment: str | None, day: str | None) -> None:
     """Show the price of each deployment, its conditions, and from when until when it is used."""
     now = time.time_ns()
-    snapshot = compile_bundle(_opened(folder, now)[1], now=now)
+    snapshot = compile_bundle(_opened(in_force(folder), now)[1], now=now)
     at = _day(day, now)
     names = [deployment] if deployment else sorted(snapshot.deployments)
     if deployment and deployment not in snapshot.deployments:
@@ -136,7 +136,7 @@ def _shown(tariff: Tariff, price: Price) -> list[str]:
 def lint_command(folder: Path) -> None:
     """Say which prices and rates look like slips. `policy check --strict` asks the same."""
     now = time.time_ns()
-    _, bundle = _opened(folder, now)
+    _, bundle = _opened(in_force(folder), now)
     found = lint(bundle, today=datetime.fromtimestamp(now // _SECOND, UTC).date())
     for finding in found:
         click.echo(str(finding.problem))
@@ -268,7 +268,7 @@ def check(month_name: str | None, toml: Path | None) -> None:
     """
     now = time.time_ns()
     settings = settings_of(toml)
-    snapshot = compile_bundle(_opened(settings.policies, now)[1], now=now)
+    snapshot = compile_bundle(_opened(in_force(settings.policies), now)[1], now=now)
     try:
         period = month(month_name or month_of(now, snapshot.timezone), snapshot.timezone)
     except ValueError as wrong:
@@ -316,7 +316,7 @@ def reserved(month_name: str | None, toml: Path | None, *, dry_run: bool) -> Non
     """Book what is due of reserved capacity in a month, split by use. Workers do it by themselves."""
     now = time.time_ns()
     settings = settings_of(toml)
-    snapshot = compile_bundle(_opened(settings.policies, now)[1], now=now)
+    snapshot = compile_bundle(_opened(in_force(settings.policies), now)[1], now=now)
     try:
         period = month(month_name or month_of(now, snapshot.timezone), snapshot.timezone)
     except ValueError as wrong:

@@ -163,7 +163,6 @@ class BudgetModel(Strict):
                 _money(str(self.carry_over.at_most))
         return self
 
-
     @model_validator(mode="after")
     def _lends(self) -> BudgetModel:
         if self.overdraft is None:

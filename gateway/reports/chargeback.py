@@ -16,7 +16,7 @@ from typing import cast
 import orjson
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql import books
+from gateway.adapters.store_sql import corrections
 from gateway.adapters.store_sql.books import Statement
 from gateway.adapters.store_sql.reports import spend
 from gateway.core.books import BY_TIME, Amounts, Group
@@ -68,9 +68,7 @@ def _document(connection: Connection, snapshot: Snapshot, asked: Asked) -> Docum
             "lines without an account are not ready to post: map them under `books.gl` in teams.yaml"
         )
     if here.later:
-        notes.append(
-            f"{here.later} {'entry' if here.later == 1 else 'entries'} about this month came after it was closed; restate it"
-        )
+        notes.append(f"entries about this month, booked after it was closed: {here.later}; restate it")
     return Document(
         report="chargeback",
         title="Chargeback statement",
@@ -245,7 +243,7 @@ def _frozen(statement: Mapping[str, object]) -> tuple[Posting, ...]:
 def _corrections(
     connection: Connection, snapshot: Snapshot, name: str, start_us: int, currency: str
 ) -> Section:
-    found = books.earlier(
+    found = corrections.earlier(
         connection, tenant=snapshot.tenant, period=name, start_us=start_us, currency=currency
     )
     groups: dict[tuple[str, str, str, str, str], tuple[int, int]] = {}

@@ -14,7 +14,7 @@ from typing import cast
 import orjson
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql import Store
+from gateway.adapters.store_sql import Store, corrections
 from gateway.adapters.store_sql import books as rows
 from gateway.adapters.store_sql.books import Closed, Statement, Unread
 from gateway.adapters.store_sql.keys import log_action
@@ -75,7 +75,9 @@ def standing(
     later = 0
     if found is not None:
         stated = named(statements[-1]) if len(statements) > 1 else []
-        about = rows.about(connection, tenant=snapshot.tenant, period=name, start_us=start_us, end_us=end_us)
+        about = corrections.about(
+            connection, tenant=snapshot.tenant, period=name, start_us=start_us, end_us=end_us
+        )
         later = len(set(about) - set(stated))
     return Standing(
         period=name,

@@ -15,7 +15,7 @@ from typing import cast
 from sqlalchemy import Connection
 
 from gateway.adapters.journal_read import Garbled, parse, segments
-from gateway.adapters.store_sql import books as rows
+from gateway.adapters.store_sql import corrections as rows
 from gateway.adapters.store_sql.entries import append
 from gateway.adapters.store_sql.keys import log_action
 from gateway.adapters.store_sql.periods import frontier

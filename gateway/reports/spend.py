@@ -142,8 +142,7 @@ def read(
     notes = [f"{len(here.unread)} journals or shares of capacity are still to come"] if here.unread else []
     if here.later:
         notes.append(
-            f"{here.later} {'entry' if here.later == 1 else 'entries'} about this month came after it was closed, "
-            "booked in a later one"
+            f"entries about this month that came after it was closed, booked in a later one: {here.later}"
         )
     grouped = [replace(item, group=item.group[: len(by)]) for item in sums]
     kinds = [replace(item, group=(item.group[told.index("charge_kind")],)) for item in sums]

@@ -14,7 +14,7 @@ from typing import cast
 import orjson
 from sqlalchemy import Connection
 
-from gateway.adapters.store_sql import Store
+from gateway.adapters.store_sql import Store, corrections
 from gateway.adapters.store_sql import books as rows
 from gateway.adapters.store_sql.books import COLUMNS, Closed, Statement
 from gateway.adapters.store_sql.keys import log_action
@@ -280,7 +280,7 @@ def restate(
         had = rows.statements(connection, snapshot.tenant, name)
         if found is None or not had:
             raise NotClosed(f"{name} is not closed; only a closed month is stated again")
-        ids = rows.about(
+        ids = corrections.about(
             connection,
             tenant=snapshot.tenant,
             period=name,
@@ -344,7 +344,7 @@ def hashed(
     connection: Connection, ids: Sequence[str], columns: Mapping[str, Sequence[str]]
 ) -> tuple[str, bytes, dict[str, tuple[str, Row]]]:
     """Return hash and marks of the named rows in their order, and the rows that are there."""
-    there = rows.named(connection, ids)
+    there = corrections.named(connection, ids)
     found = {name: there[name] for name in ids if name in there}
     tally = Tally(currency="", start_us=0, columns=columns)
     for table, row in found.values():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from gateway.cli import opened
 from tests.cli.desk import Desk
 
 
@@ -56,3 +59,14 @@ def test_what_a_demo_left_is_read_with_the_policies_it_ran_on(tmp_path, monkeypa
     (tmp_path / ".borderpost").mkdir()
     (tmp_path / ".borderpost" / "demo.json").write_text("{}")
     assert desk.run("report", "spend").exit_code == 0
+
+
+def test_a_demo_without_policies_of_its_own_runs_on_the_starters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("policies")
+    assert opened.in_force(folder) == folder
+    opened.HOME.mkdir()
+    (opened.HOME / "demo.json").write_text("{}")
+    assert opened.in_force(folder) == opened.starter_folder()
+    folder.mkdir()
+    assert opened.in_force(folder) == folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.store_sql import books as rows
-from gateway.adapters.store_sql.books import ident, known, read_up_to
+from gateway.adapters.store_sql.books import ident, read_up_to
 from tests.bookkeeping import add, at, closed, come, database, entry
 
 OCT, AFTER = at("2026-10-15 12:00"), at("2026-11-02 09:00")
@@ -69,12 +69,3 @@ def test_marks_longer_than_a_row_of_them_come_back_whole(store, monkeypatch):
         assert rows.marks(connection, "maple", "2026-11", 1) == b""
         assert rows.closed(connection, "maple", "2026-11") is None
         assert read_up_to(connection) == {}
-
-
-def test_what_an_attempt_costs_is_its_row_and_its_entries():
-    """Estimates apart."""
-    row = {"currency": "USD", "nano": 10, "spend_nano": 14, "estimated": True}
-    taken = {"currency": "USD", "nano": -10, "spend_nano": -14, "estimated": True}
-    real = {"currency": "USD", "nano": 4, "spend_nano": 5, "estimated": False}
-    found = known(row, [taken, real])
-    assert (found.nano, found.spend_nano, found.estimated_nano, found.estimated_spend_nano) == (4, 5, 0, 0)
