@@ -6,7 +6,7 @@ was wrong; the next report that contradicts the facts brings it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,15 +14,14 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from gateway.adapters.keys import Database
-from gateway.adapters.store_sql import keys as key_rows
 from gateway.adapters.store_sql import withdrawals as rows
 from gateway.adapters.store_sql.withdrawals import Withdrawn
 from gateway.api.auth import AdminTokens, Role
+from gateway.api.bringing_back import bring_back
 from gateway.api.desk import refusing, require
-from gateway.core.errors import Code, GatewayError, Refusal
 from gateway.core.observed import facts_digest
 from gateway.core.snapshot import Snapshot
-from gateway.ports import Clock, Journal, JournalUnavailable
+from gateway.ports import Clock, Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,46 +54,17 @@ def router(deps: WithdrawalDeps) -> APIRouter:
     @routes.delete(
         "/v1/admin/withdrawals/{deployment}", summary="Bring a deployment back, under its old facts."
     )
-    async def bring_back(deployment: str, request: Request) -> Response:
+    async def back(deployment: str, request: Request) -> Response:
         actor = require(deps.tokens)(request)
-        at_us, tenant = deps.clock.now() // 1000, deps.snapshot().tenant
 
-        def work(connection: Connection) -> int:
+        def clear(connection: Connection, tenant: str, at_us: int) -> Mapping[str, object] | None:
             cleared = rows.clear(connection, tenant, deployment, at_us=at_us, by=actor.name)
-            if cleared:
-                key_rows.log_action(
-                    connection,
-                    at_us=at_us,
-                    tenant=tenant,
-                    actor=actor.name,
-                    role=actor.role.value,
-                    action="place.cleared",
-                    target=deployment,
-                    detail={"rows": cleared},
-                )
-            return cleared
+            return {"rows": cleared} if cleared else None
 
-        if not await deps.store.run(work):
-            raise GatewayError(
-                Refusal(
-                    code=Code.TARGET_NOT_FOUND,
-                    message="No such deployment is withdrawn; GET /v1/admin/withdrawals lists all.",
-                    param="deployment",
-                    retry=False,
-                )
-            )
-        told = {
-            "tenant": tenant,
-            "deployment": deployment,
-            "by": actor.name,
-            "role": actor.role.value,
-            "at": at_us,
-        }
-        try:
-            await deps.journal.append("place.cleared", told)
-        except JournalUnavailable:
-            return JSONResponse({"deployment": deployment, "journal": "not written"}, status_code=207)
-        return JSONResponse({"deployment": deployment})
+        return await bring_back(
+            deps, actor, deployment, clear=clear, action="place.cleared",
+            none="No such deployment is withdrawn; GET /v1/admin/withdrawals lists all.",
+        )  # fmt: skip
 
     return routes
 
